@@ -1,0 +1,158 @@
+//! The resolved settings: what the rest of the program sees. Every value here is already checked.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::connection::Connection;
+
+/// Everything one process needs; a role takes only its parts.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The database that changes are captured from. `None` when the file has no `[source]`.
+    pub source: Option<Source>,
+    /// The brokers. `None` when the file has no `[kafka]`.
+    pub kafka: Option<Kafka>,
+    /// How events look.
+    pub format: Format,
+    /// The database that the retail half writes to. `None` when the file has no `[sink]`.
+    pub sink: Option<Sink>,
+    /// Metrics, health and, later, the console.
+    pub http: Http,
+    /// The retail half.
+    pub retail: Retail,
+}
+
+/// `[source]`
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Where the server is and who we are there.
+    pub connection: Connection,
+    /// Replication slot, created when missing.
+    pub slot: String,
+    /// Publication, created when missing and rights allow.
+    pub publication: String,
+    /// Patterns `schema.table` with `*`; a leading `!` excludes.
+    pub tables: Vec<String>,
+    /// What is read before streaming.
+    pub snapshot: SnapshotMode,
+    /// Parallel connections of the snapshot; also the number of snapshot transactional ids.
+    pub snapshot_workers: u16,
+    /// Server memory for decoding before it spills to disk, bytes (`logical_decoding_work_mem`).
+    pub decoding_memory_bytes: u64,
+    /// How often a heartbeat is written through `pg_logical_emit_message`; zero switches it off.
+    pub heartbeat_interval: Duration,
+}
+
+/// What is read before streaming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotMode {
+    /// Once, when neither slot nor position exist.
+    Initial,
+    /// Never: streaming starts where the slot stands.
+    Never,
+    /// As `Initial`, and again when the slot was lost.
+    WhenNeeded,
+    /// The snapshot alone, then exit.
+    Only,
+}
+
+/// `[kafka]`
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    /// Comma-separated `host:port` list.
+    pub brokers: String,
+    /// First part of every topic's name.
+    pub prefix: String,
+    /// Partitions of the topics that tidewater creates.
+    pub partitions: i32,
+    /// Replicas of the topics that tidewater creates; `None` for the broker's default.
+    pub replication_factor: Option<i32>,
+    /// What a reader may count on.
+    pub delivery: Delivery,
+    /// Largest record, bytes (`message.max.bytes`, and checked against each topic).
+    pub message_bytes_max: usize,
+    /// How long an open transaction may last before the broker aborts it.
+    pub transaction_timeout: Duration,
+    /// librdkafka settings of every client.
+    pub client: BTreeMap<String, String>,
+    /// librdkafka settings of producers alone.
+    pub producer: BTreeMap<String, String>,
+    /// librdkafka settings of consumers alone.
+    pub consumer: BTreeMap<String, String>,
+}
+
+/// What a reader of the topics may count on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Under read_committed every change is there once.
+    ExactlyOnce,
+    /// Changes may repeat after a crash.
+    AtLeastOnce,
+}
+
+/// `[format]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// How column values look.
+    pub values: Values,
+    /// What a TRUNCATE becomes.
+    pub truncate: Truncate,
+}
+
+/// How column values look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// No precision lost.
+    Lossless,
+}
+
+/// What a TRUNCATE becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truncate {
+    /// One marker in every partition, each for that partition's own keys.
+    EachPartition,
+    /// One record, as Debezium writes it.
+    Once,
+    /// Nothing.
+    Skip,
+}
+
+/// `[sink]`
+#[derive(Clone, Debug)]
+pub struct Sink {
+    /// Where the server is and who we are there.
+    pub connection: Connection,
+}
+
+/// `[http]`
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Where metrics and health are served.
+    pub listen: SocketAddr,
+}
+
+/// `[retail]`
+#[derive(Clone, Debug)]
+pub struct Retail {
+    /// Consumer group; instances with the same one share the partitions.
+    pub group: String,
+    /// Source table of stock levels, `schema.table`.
+    pub inventory_table: String,
+    /// Source table of orders.
+    pub orders_table: String,
+    /// Source table of customers.
+    pub customers_table: String,
+    /// Deleted orders are retracted (`true`), or kept in the aggregates.
+    pub retract_deleted_orders: bool,
+    /// Codes a customer may get in 24 hours over all rules.
+    pub customer_limit: i32,
+    /// No code is issued on state older than this.
+    pub issue_max_lag: Duration,
+    /// Key of the HMAC that codes are made with.
+    pub code_secret: String,
+    /// Most records of one sink transaction.
+    pub batch_records_max: usize,
+    /// How long the first record of a batch waits for more.
+    pub batch_linger: Duration,
+}

@@ -1,0 +1,24 @@
+//! Change data capture from PostgreSQL logical replication to Apache Kafka, exactly once, and the
+//! retail application built on it.
+//!
+//! Two halves that meet only in Kafka topics:
+//!
+//! ```text
+//! postgres ─▶ pgoutput ─▶ event ─▶ replicate ─▶ kafka ═══ topics ═══▶ kafka ─▶ retail ─▶ sink
+//! ```
+//!
+//! ARCHITECTURE.md follows one row through these modules.
+
+pub mod config;
+pub mod connection;
+pub mod doctor;
+pub mod event;
+pub mod exit;
+pub mod kafka;
+pub mod pgoutput;
+pub mod postgres;
+pub mod replicate;
+pub mod retail;
+pub mod simulate;
+pub mod telemetry;
+pub mod verify;
