@@ -20,5 +20,6 @@ pub mod postgres;
 pub mod replicate;
 pub mod retail;
 pub mod simulate;
+pub mod step;
 pub mod telemetry;
 pub mod verify;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::connection::Connection;
+use crate::step::StepSettings;
 
 /// Everything one process needs; a role takes only its parts.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Settings {
     pub http: Http,
     /// The retail half.
     pub retail: Retail,
+    /// `[debug]`: crash tests only.
+    pub steps: StepSettings,
 }
 
 /// `[source]`
