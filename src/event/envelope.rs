@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 /// What happened to the row, or to the table.
@@ -42,6 +42,22 @@ pub struct Envelope<'a> {
     pub source: Source<'a>,
     /// What happened.
     pub op: Operation,
+    /// The logical message of op `m`.
+    #[serde(borrow, default)]
+    pub message: Option<MessageBlock<'a>>,
+}
+
+/// The envelope's `message` block.
+#[derive(Debug, Deserialize)]
+pub struct MessageBlock<'a> {
+    /// Whether it belongs to a transaction.
+    pub transactional: bool,
+    /// Its kind; [`super::HEARTBEAT_PREFIX`] for tidewater's own.
+    #[serde(borrow)]
+    pub prefix: Cow<'a, str>,
+    /// Its bytes, in base64.
+    #[serde(borrow)]
+    pub content: Cow<'a, str>,
 }
 
 /// The envelope's `source` block.
@@ -50,7 +66,7 @@ pub struct Source<'a> {
     /// Commit time (of a read: when the snapshot was exported), microseconds since 1970.
     pub ts_us: i64,
     /// `epoch:commit_lsn:ordinal`; absent only when switched off in debezium mode.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "optional_text")]
     pub position: Option<Cow<'a, str>>,
     /// Schema name.
     #[serde(borrow, default)]
@@ -65,9 +81,97 @@ pub struct Source<'a> {
     #[serde(default)]
     pub lsn: Option<u64>,
     /// `"partition"` on a truncate that removes only the keys of its own partition.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "optional_text")]
     pub scope: Option<Cow<'a, str>>,
-    /// Origin of the truncate, read or mark: `"true"`, `"last"`, `"false"`, … as Debezium.
-    #[serde(borrow, default)]
+    /// Whether a snapshot read it: `"true"`, `"last"`, `"false"`, as Debezium.
+    #[serde(borrow, default, deserialize_with = "optional_text")]
     pub snapshot: Option<Cow<'a, str>>,
+}
+
+/// Serde borrows a `Cow<str>` only where it stands alone: within an `Option` it would always copy.
+fn optional_text<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Cow<'a, str>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    Ok(Option::<Text<'a>>::deserialize(deserializer)?.map(|Text(text)| text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn borrowed(text: &Cow<'_, str>) -> bool {
+        matches!(text, Cow::Borrowed(_))
+    }
+
+    #[test]
+    fn a_change_is_read_without_copies() {
+        let json = concat!(
+            r#"{"before":null,"after":{"id":1},"source":{"version":"0.1.0","ts_us":5,"#,
+            r#""snapshot":"false","schema":"public","table":"orders","txId":7,"lsn":9,"xmin":null,"#,
+            r#""position":"1:0/9:1"},"transaction":null,"op":"c","ts_ms":1}"#
+        );
+        let envelope: Envelope<'_> = serde_json::from_str(json).unwrap();
+        assert_eq!(envelope.op, Operation::Create);
+        assert!(envelope.before.is_none());
+        assert_eq!(envelope.after.unwrap().get(), r#"{"id":1}"#);
+        let source = envelope.source;
+        assert_eq!(
+            (source.ts_us, source.transaction_id, source.lsn),
+            (5, Some(7), Some(9))
+        );
+        assert_eq!((&*source.schema, &*source.table), ("public", "orders"));
+        assert_eq!(source.position.as_deref(), Some("1:0/9:1"));
+        assert_eq!(
+            (source.scope.as_deref(), source.snapshot.as_deref()),
+            (None, Some("false"))
+        );
+        assert!(borrowed(&source.schema) && borrowed(&source.table));
+        assert!(source.position.as_ref().is_some_and(borrowed));
+        assert!(source.snapshot.as_ref().is_some_and(borrowed));
+    }
+
+    #[test]
+    fn escaped_names_are_unescaped() {
+        let json = r#"{"source":{"ts_us":1,"schema":"a\"b","table":"\u00fc","position":null,
+            "scope":"part\u0069tion"},"op":"t"}"#;
+        let envelope: Envelope<'_> = serde_json::from_str(json).unwrap();
+        let source = envelope.source;
+        assert_eq!((&*source.schema, &*source.table), ("a\"b", "ü"));
+        assert_eq!(
+            (source.position, source.scope.as_deref()),
+            (None, Some("partition"))
+        );
+    }
+
+    #[test]
+    fn a_heartbeat_has_a_message() {
+        let json = concat!(
+            r#"{"source":{"ts_us":1,"schema":"","table":"","txId":null},"op":"m","message":"#,
+            r#"{"transactional":true,"prefix":"tidewater.heartbeat","content":"AQI="}}"#
+        );
+        let envelope: Envelope<'_> = serde_json::from_str(json).unwrap();
+        let message = envelope.message.unwrap();
+        assert!(message.transactional && borrowed(&message.content));
+        assert_eq!(
+            (&*message.prefix, &*message.content),
+            ("tidewater.heartbeat", "AQI=")
+        );
+    }
+
+    #[test]
+    fn what_is_not_an_envelope_is_refused() {
+        for json in [
+            "null",
+            "{}",
+            r#"{"op":"c"}"#,
+            r#"{"source":{"ts_us":1},"op":"x"}"#,
+        ] {
+            assert!(
+                serde_json::from_str::<Envelope<'_>>(json).is_err(),
+                "{json}"
+            );
+        }
+    }
 }

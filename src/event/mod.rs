@@ -1,13 +1,42 @@
 //! Change events: positions, the record arena, the Debezium envelope and how rows become its bytes.
 //!
+//! ```text
+//! table, kind ─▶ plan ──┐
+//! change ─▶ context ────┼─▶ encoder ─▶ batch ═══ Kafka ═══▶ envelope
+//! row ─▶ image ─▶ value ┘   mark
+//! ```
+//!
 //! Pure: no I/O, clock, environment or log.
 
+mod array;
 mod batch;
+mod change;
+mod context;
+mod encoder;
 mod envelope;
+mod error;
+mod image;
+mod json;
+mod kind;
 mod lsn;
+mod mark;
+mod plan;
 mod position;
+mod row;
+mod table;
+mod temporal;
+mod value;
 
 pub use batch::{Batch, Header, Record};
-pub use envelope::{Envelope, Operation, Source};
+pub use change::{
+    Change, HEARTBEAT_PREFIX, LogicalMessage, SnapshotFlag, SnapshotRead, Transaction,
+};
+pub use encoder::{Encoder, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, SourceName, TruncateFormat};
+pub use envelope::{Envelope, MessageBlock, Operation, Source};
+pub use error::EncodeError;
 pub use lsn::{Lsn, ParseLsnError};
+pub use mark::{MARK_HEADER, POSITION_HEADER, SNAPSHOT_END, TIME_HEADER};
+pub use plan::Plan;
 pub use position::{Epoch, ParsePositionError, Position};
+pub use row::{Column, OldRow, Row};
+pub use table::{ColumnShape, ReplicaIdentity, Table, TypeShape, record_key};

@@ -1,0 +1,63 @@
+//! What the encoder is told of a change beside its row: transaction, place within it, snapshot.
+
+use super::{Epoch, Lsn, Position};
+
+/// A source transaction, as far as its events show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Epoch of the source.
+    pub epoch: Epoch,
+    /// Begin's final LSN; of a non-transactional message, its own LSN.
+    pub commit_lsn: Lsn,
+    /// When it was committed, microseconds since 1970.
+    pub commit_time_us: i64,
+    /// Its id; `None` for a non-transactional message.
+    pub xid: Option<u32>,
+    /// Commit of the transaction before it, the first half of Debezium's `sequence`; `None` when not
+    /// known, right after a start.
+    pub last_commit_lsn: Option<Lsn>,
+}
+
+/// Where one change stands within its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The change's own LSN (its XLogData's start).
+    pub lsn: Lsn,
+    /// From 1, counted over the transaction's messages as the server sent them; 0 for a
+    /// non-transactional message.
+    pub ordinal: u64,
+    /// The clock now, microseconds since 1970: the event's own `ts_*`.
+    pub now_us: i64,
+}
+
+/// The snapshot that rows are read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotRead {
+    /// `(epoch, snapshot LSN, 0)`.
+    pub position: Position,
+    /// The source's clock when the snapshot was exported, microseconds since 1970.
+    pub exported_at_us: i64,
+}
+
+/// `source.snapshot` of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotFlag {
+    /// A row among others.
+    True,
+    /// The last row of the snapshot.
+    Last,
+}
+
+/// A message of `pg_logical_emit_message`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogicalMessage<'a> {
+    /// Whether it belongs to a transaction.
+    pub transactional: bool,
+    /// Its kind; [`HEARTBEAT_PREFIX`] for our own heartbeats.
+    pub prefix: &'a str,
+    /// Any bytes.
+    pub content: &'a [u8],
+}
+
+/// The prefix of heartbeat messages.
+pub const HEARTBEAT_PREFIX: &str = "tidewater.heartbeat";

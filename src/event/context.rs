@@ -1,0 +1,126 @@
+//! `Context`: what is the same for all changes of one transaction, rendered once into fragments.
+//!
+//! ```text
+//! "source":{"version":"0.1.0","connector":"postgresql","name":"retail","ts_ms":…,"snapshot":"   opening
+//! false                                                                                          per change
+//! ","db":"shop","sequence":"[\"24023000\",\"                                                     sequence
+//! 24023128                                                                                       per change
+//! \"]","ts_us":…,"ts_ns":…,"schema":"                                                            times
+//! public","table":"orders                                                                        per table
+//! ","txId":755,"lsn":                                                                            transaction
+//! 24023128                                                                                       per change
+//! ,"xmin":null,"position":"1:0/16E9058:                                                          position
+//! 1                                                                                              per change
+//! "}
+//! ```
+
+use std::io::Write;
+
+use super::change::Transaction;
+use super::json;
+use super::plan::quoted_content;
+
+/// Rendered fragments; see the picture above.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Context {
+    /// `"source":{"version":…,"name":"retail","ts_ms":`, the same for ever.
+    name: Vec<u8>,
+    /// `","db":"shop","sequence":"[`, the same for ever.
+    database: Vec<u8>,
+    pub(super) opening: Vec<u8>,
+    pub(super) sequence: Vec<u8>,
+    pub(super) times: Vec<u8>,
+    pub(super) transaction: Vec<u8>,
+    pub(super) position: Vec<u8>,
+    /// `,"ts_ms":…,"ts_us":…,"ts_ns":…` of the encoder's own clock, and the time it shows.
+    pub(super) clock: Vec<u8>,
+    clock_us: Option<i64>,
+}
+
+impl Context {
+    pub(super) fn new(prefix: &str, database: &str) -> Self {
+        let mut name = br#""source":{"version":""#.to_vec();
+        name.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
+        name.extend_from_slice(br#"","connector":"postgresql","name":""#);
+        name.extend(quoted_content(prefix));
+        name.extend_from_slice(br#"","ts_ms":"#);
+        let mut db = br#"","db":""#.to_vec();
+        db.extend(quoted_content(database));
+        db.extend_from_slice(br#"","sequence":"["#);
+        Context {
+            name,
+            database: db,
+            ..Context::default()
+        }
+    }
+
+    /// Renders the fragments of a transaction.
+    pub(super) fn begin(&mut self, transaction: &Transaction) {
+        let Transaction {
+            epoch,
+            commit_lsn,
+            commit_time_us,
+            xid,
+            last_commit_lsn,
+        } = *transaction;
+
+        self.opening.clone_from(&self.name);
+        json::number(commit_time_us.div_euclid(1000), &mut self.opening);
+        self.opening.extend_from_slice(br#","snapshot":""#);
+
+        self.sequence.clone_from(&self.database);
+        match last_commit_lsn {
+            Some(lsn) => {
+                self.sequence.extend_from_slice(br#"\""#);
+                json::number(lsn.0, &mut self.sequence);
+                self.sequence.extend_from_slice(br#"\",\""#);
+            }
+            None => self.sequence.extend_from_slice(br#"null,\""#),
+        }
+
+        self.times.clear();
+        self.times.extend_from_slice(br#"\"]","ts_us":"#);
+        json::number(commit_time_us, &mut self.times);
+        self.times.extend_from_slice(br#","ts_ns":"#);
+        nanoseconds(commit_time_us, &mut self.times);
+        self.times.extend_from_slice(br#","schema":""#);
+
+        self.transaction.clear();
+        self.transaction.extend_from_slice(br#"","txId":"#);
+        match xid {
+            Some(xid) => json::number(xid, &mut self.transaction),
+            None => self.transaction.extend_from_slice(b"null"),
+        }
+        self.transaction.extend_from_slice(br#","lsn":"#);
+
+        self.position.clear();
+        // Writing to memory does not fail.
+        let _ = write!(
+            self.position,
+            r#","xmin":null,"position":"{epoch}:{commit_lsn}:"#
+        );
+    }
+
+    /// Renders the encoder's clock, unless it shows that time already.
+    #[inline]
+    pub(super) fn tick(&mut self, now_us: i64) {
+        if self.clock_us != Some(now_us) {
+            self.clock_us = Some(now_us);
+            self.render_clock(now_us);
+        }
+    }
+
+    fn render_clock(&mut self, now_us: i64) {
+        self.clock.clear();
+        self.clock.extend_from_slice(br#","ts_ms":"#);
+        json::number(now_us.div_euclid(1000), &mut self.clock);
+        self.clock.extend_from_slice(br#","ts_us":"#);
+        json::number(now_us, &mut self.clock);
+        self.clock.extend_from_slice(br#","ts_ns":"#);
+        nanoseconds(now_us, &mut self.clock);
+    }
+}
+
+fn nanoseconds(us: i64, out: &mut Vec<u8>) {
+    json::number(us.saturating_mul(1000), out);
+}

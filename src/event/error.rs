@@ -1,0 +1,83 @@
+//! Why a row could not be encoded. All are definite: the same row would fail again.
+
+use crate::exit::ExitCode;
+
+/// A row could not be encoded. Names tables and columns, never values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// Row and relation disagree.
+    #[error("table {table}: a row has {found} columns where its relation message has {expected}")]
+    ColumnCount {
+        /// Schema and table.
+        table: String,
+        /// Columns of the plan.
+        expected: usize,
+        /// Columns of the row.
+        found: usize,
+    },
+    /// A value's text is not in the form that the session's settings ask for.
+    #[error(
+        "table {table}: a value of column {column} is not {expected}; if the server is reached \
+         through a pooler, connect to it directly, since session settings must be kept"
+    )]
+    Value {
+        /// Schema and table.
+        table: String,
+        /// Column.
+        column: String,
+        /// What its text has to look like.
+        expected: &'static str,
+    },
+    /// Text that is not UTF-8 comes from a database without an encoding of its own.
+    #[error(
+        "table {table}: a value of column {column} is not utf-8; \
+         move the data to a database whose encoding is not SQL_ASCII"
+    )]
+    NotUtf8 {
+        /// Schema and table.
+        table: String,
+        /// Column.
+        column: String,
+    },
+    /// The key of an old row is not part of the replica identity.
+    #[error(
+        "table {table}: the server did not send key column {column} of an old row; \
+         run alter table {table} replica identity full, or use the identity's columns as key"
+    )]
+    KeyNotSent {
+        /// Schema and table.
+        table: String,
+        /// Column.
+        column: String,
+    },
+    /// Key and value together are larger than a record may be.
+    #[error(
+        "table {table}: a change takes {bytes} bytes as a record, more than the {bytes_max} of \
+         kafka.message_bytes_max; raise it, and max.message.bytes of the topic"
+    )]
+    RecordTooLarge {
+        /// Schema and table.
+        table: String,
+        /// What the record takes.
+        bytes: usize,
+        /// What it may take.
+        bytes_max: usize,
+    },
+}
+
+impl EncodeError {
+    /// The exit code of a process that ends because of it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            EncodeError::ColumnCount { .. } => ExitCode::Failure,
+            EncodeError::Value { .. } | EncodeError::NotUtf8 { .. } => ExitCode::SourceSettings,
+            EncodeError::KeyNotSent { .. } => ExitCode::SourceTables,
+            EncodeError::RecordTooLarge { .. } => ExitCode::RecordTooLarge,
+        }
+    }
+
+    /// Never.
+    pub fn is_transient(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,134 @@
+//! Events that are not about one row: truncates, logical messages and heartbeats, and the marker at
+//! the end of a snapshot.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::change::{Change, HEARTBEAT_PREFIX, LogicalMessage};
+use super::encoder::{Encoder, Op, TruncateFormat, header_index, no_headers};
+use super::plan::{Plan, quoted_content};
+use super::{Batch, Header, Position, Record};
+
+/// Header that tells what a record without key and value marks.
+pub const MARK_HEADER: &str = "tidewater.mark";
+/// [`MARK_HEADER`] of the end of a snapshot.
+pub const SNAPSHOT_END: &str = "snapshot-end";
+/// Header with a mark's position.
+pub const POSITION_HEADER: &str = "tidewater.position";
+/// Header with a mark's source time, microseconds since 1970.
+pub const TIME_HEADER: &str = "tidewater.ts_us";
+
+impl Encoder {
+    /// A table that was emptied, in a topic of so many partitions.
+    pub fn truncate(&mut self, plan: &Plan, change: Change, partitions: i32, out: &mut Batch) {
+        let (targets, scope): (Vec<Option<i32>>, &[u8]) = match self.format.truncate {
+            TruncateFormat::EachPartition => (
+                (0..partitions).map(Some).collect(),
+                br#","scope":"partition""#,
+            ),
+            TruncateFormat::Once => (vec![None], b""),
+            TruncateFormat::Skip => return,
+        };
+        let start = out.bytes.len();
+        out.bytes
+            .extend_from_slice(br#"{"before":null,"after":null,"#);
+        self.source(Op::Truncate, change, &plan.source, &mut out.bytes);
+        out.bytes.extend_from_slice(scope);
+        self.close(Op::Truncate, change, &mut out.bytes);
+        out.bytes.push(b'}');
+        let value = start..out.bytes.len();
+        for partition in targets {
+            let (topic, value, headers) = (plan.topic, Some(value.clone()), no_headers(out));
+            out.records.push(Record {
+                topic,
+                partition,
+                key: None,
+                value,
+                headers,
+            });
+        }
+    }
+
+    /// A logical message, op `m`. Heartbeats are keyed by the source, others by their prefix.
+    pub fn message(
+        &mut self,
+        topic: u32,
+        change: Change,
+        message: &LogicalMessage<'_>,
+        out: &mut Batch,
+    ) {
+        let prefix = quoted_content(message.prefix);
+        let bytes = &mut out.bytes;
+        let start = bytes.len();
+        if message.prefix == HEARTBEAT_PREFIX {
+            bytes.extend_from_slice(br#"{"source":""#);
+            bytes.extend_from_slice(&self.prefix);
+        } else {
+            bytes.extend_from_slice(br#"{"prefix":""#);
+            bytes.extend_from_slice(&prefix);
+        }
+        bytes.extend_from_slice(br#""}"#);
+        let key = start..bytes.len();
+
+        bytes.extend_from_slice(br#"{"before":null,"after":null,"#);
+        self.source(Op::Message, change, br#"","table":""#, bytes);
+        self.close(Op::Message, change, bytes);
+        bytes.extend_from_slice(br#","message":{"transactional":"#);
+        let transactional: &[u8] = if message.transactional {
+            b"true"
+        } else {
+            b"false"
+        };
+        bytes.extend_from_slice(transactional);
+        bytes.extend_from_slice(br#","prefix":""#);
+        bytes.extend_from_slice(&prefix);
+        bytes.extend_from_slice(br#"","content":""#);
+        bytes.extend_from_slice(STANDARD.encode(message.content).as_bytes());
+        bytes.extend_from_slice(br#""}}"#);
+        let value = key.end..bytes.len();
+
+        let headers = no_headers(out);
+        out.records.push(Record {
+            topic,
+            partition: None,
+            key: Some(key),
+            value: Some(value),
+            headers,
+        });
+    }
+
+    /// The end of a snapshot at `position`, in every partition of a table's topic: a record without
+    /// key and value, which Debezium's consumers take for a tombstone and skip.
+    pub fn snapshot_end(
+        topic: u32,
+        partitions: i32,
+        position: Position,
+        ts_us: i64,
+        out: &mut Batch,
+    ) {
+        let first = header_index(out);
+        for (name, value) in [
+            (MARK_HEADER, SNAPSHOT_END.to_owned()),
+            (POSITION_HEADER, position.to_string()),
+            (TIME_HEADER, ts_us.to_string()),
+        ] {
+            let start = out.bytes.len();
+            out.bytes.extend_from_slice(value.as_bytes());
+            out.headers.push(Header {
+                name,
+                value: start..out.bytes.len(),
+            });
+        }
+        let headers = first..header_index(out);
+        for partition in 0..partitions {
+            let (partition, headers) = (Some(partition), headers.clone());
+            out.records.push(Record {
+                topic,
+                partition,
+                key: None,
+                value: None,
+                headers,
+            });
+        }
+    }
+}

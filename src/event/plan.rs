@@ -1,0 +1,117 @@
+//! `Plan`: everything about a table that is the same for each of its rows, rendered once.
+
+use super::json;
+use super::kind::Kind;
+use super::table::{ReplicaIdentity, Table};
+
+/// A table compiled for the encoder: constant fragments of JSON and a writer per column.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(super) topic: u32,
+    pub(super) schema: String,
+    pub(super) table: String,
+    pub(super) replica_identity: ReplicaIdentity,
+    pub(super) columns: Box<[PlanColumn]>,
+    pub(super) key: Box<[KeyColumn]>,
+    /// `shop","table":"orders`, which goes between the quotes of `"schema":"…"`.
+    pub(super) source: Box<[u8]>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PlanColumn {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// `,"name":`; the first column's comma becomes the opening brace.
+    pub(super) label: Box<[u8]>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct KeyColumn {
+    /// Index into the row.
+    pub(super) index: usize,
+    /// The column, with its own `label`: `{"name":` or `,"name":`.
+    pub(super) column: PlanColumn,
+}
+
+impl Plan {
+    pub(super) fn new(table: &Table, topic: u32) -> Self {
+        let columns: Box<[PlanColumn]> = table
+            .columns
+            .iter()
+            .map(|column| PlanColumn {
+                name: column.name.clone(),
+                kind: Kind::of(column),
+                label: label(&column.name),
+            })
+            .collect();
+        let mut source = quoted_content(&table.schema);
+        source.extend_from_slice(b"\",\"table\":\"");
+        source.extend(quoted_content(&table.name));
+        let mut key: Box<[KeyColumn]> = table
+            .key
+            .iter()
+            .filter_map(|index| columns.get(*index).map(|column| (*index, column.clone())))
+            .map(|(index, column)| KeyColumn { index, column })
+            .collect();
+        if let Some(brace) = key
+            .first_mut()
+            .and_then(|first| first.column.label.first_mut())
+        {
+            *brace = b'{';
+        }
+        Plan {
+            topic,
+            schema: table.schema.clone(),
+            table: table.name.clone(),
+            replica_identity: table.replica_identity,
+            columns,
+            key,
+            source: source.into(),
+        }
+    }
+
+    /// Index of the topic that the table's records go to.
+    pub fn topic(&self) -> u32 {
+        self.topic
+    }
+
+    /// Schema name.
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// Table name.
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Whether its records have a key.
+    pub fn has_key(&self) -> bool {
+        !self.key.is_empty()
+    }
+
+    /// `schema.table`, for messages to people.
+    pub fn full_name(&self) -> String {
+        format!("{}.{}", self.schema, self.table)
+    }
+
+    /// What the server sends of its old rows.
+    pub fn replica_identity(&self) -> ReplicaIdentity {
+        self.replica_identity
+    }
+}
+
+fn label(name: &str) -> Box<[u8]> {
+    let mut label = b",\"".to_vec();
+    label.extend(quoted_content(name));
+    label.extend_from_slice(b"\":");
+    label.into()
+}
+
+/// A name as it stands between the quotes of a JSON string.
+pub(super) fn quoted_content(name: &str) -> Vec<u8> {
+    let mut content = Vec::with_capacity(name.len());
+    // A `str` is UTF-8, which is all that could be wrong with it.
+    let _ = json::escaped(name.as_bytes(), &mut content);
+    content
+}
