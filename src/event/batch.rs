@@ -62,6 +62,40 @@ impl Batch {
         self.headers.clear();
     }
 
+    /// Moves the records from index `records` on, whose bytes begin at `bytes` and whose headers at
+    /// `headers`, to the end of `other`. What is left ends there.
+    pub fn move_tail(&mut self, records: usize, bytes: usize, headers: usize, other: &mut Batch) {
+        let byte_shift =
+            |range: Range<usize>, to: usize| range.start - bytes + to..range.end - bytes + to;
+        let (to, first) = (other.bytes.len(), other.headers.len());
+        let header_shift = |index: u32| {
+            let moved = index as usize - headers + first;
+            u32::try_from(moved).unwrap_or(u32::MAX)
+        };
+        let tail = self.bytes.get(bytes..).unwrap_or_default();
+        other.bytes.extend_from_slice(tail);
+        other
+            .headers
+            .extend(self.headers.drain(headers..).map(|header| Header {
+                value: byte_shift(header.value, to),
+                ..header
+            }));
+        other
+            .records
+            .extend(self.records.drain(records..).map(|record| Record {
+                key: record.key.map(|range| byte_shift(range, to)),
+                value: record.value.map(|range| byte_shift(range, to)),
+                // A record without headers may carry any empty range, one before the cut included.
+                headers: if record.headers.is_empty() {
+                    0..0
+                } else {
+                    header_shift(record.headers.start)..header_shift(record.headers.end)
+                },
+                ..record
+            }));
+        self.bytes.truncate(bytes);
+    }
+
     /// Whether it holds no record.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
@@ -70,5 +104,62 @@ impl Batch {
     /// The bytes of a key or value; empty if the range is not of this batch.
     pub fn slice(&self, range: &Range<usize>) -> &[u8] {
         self.bytes.get(range.clone()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(batch: &mut Batch, key: &str, value: Option<&str>, header: Option<&str>) {
+        let mut put = |text: &str| {
+            let start = batch.bytes.len();
+            batch.bytes.extend_from_slice(text.as_bytes());
+            start..batch.bytes.len()
+        };
+        let (key, value) = (Some(put(key)), value.map(&mut put));
+        let header = header.map(&mut put);
+        let first = u32::try_from(batch.headers.len()).unwrap();
+        batch
+            .headers
+            .extend(header.map(|value| Header { name: "h", value }));
+        let last = u32::try_from(batch.headers.len()).unwrap();
+        batch.records.push(Record {
+            topic: 0,
+            partition: None,
+            key,
+            value,
+            headers: first..last,
+        });
+    }
+
+    fn texts(batch: &Batch) -> Vec<String> {
+        let text = |range: &Range<usize>| String::from_utf8_lossy(batch.slice(range)).into_owned();
+        let of = |record: &Record| {
+            let key = record.key.as_ref().map(text).unwrap_or_default();
+            let value = record.value.as_ref().map_or("null".to_owned(), text);
+            let range = record.headers.start as usize..record.headers.end as usize;
+            let headers: Vec<String> = batch.headers[range]
+                .iter()
+                .map(|header| text(&header.value))
+                .collect();
+            format!("{key}={value}{}", headers.concat())
+        };
+        batch.records.iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_tail_moves_with_its_bytes_and_headers() {
+        let mut batch = Batch::default();
+        push(&mut batch, "a", Some("1"), Some("!"));
+        let cut = (batch.records.len(), batch.bytes.len(), batch.headers.len());
+        push(&mut batch, "b", Some("22"), Some("?"));
+        push(&mut batch, "c", None, None);
+        let mut other = Batch::default();
+        push(&mut other, "z", Some("0"), Some("."));
+        batch.move_tail(cut.0, cut.1, cut.2, &mut other);
+        assert_eq!(texts(&batch), ["a=1!"]);
+        assert_eq!(texts(&other), ["z=0.", "b=22?", "c=null"]);
+        assert_eq!(batch.bytes.len(), cut.1);
     }
 }

@@ -3,8 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A byte address in the write-ahead log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+use serde::{Deserialize, Serialize};
+
+/// A byte address in the write-ahead log. Serialised as its text.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(into = "String", try_from = "String")]
 pub struct Lsn(pub u64);
 
 impl Lsn {
@@ -28,6 +33,20 @@ impl fmt::Display for Lsn {
 #[error("invalid lsn \"{0}\": expected two hexadecimal halves, like 16/B374D848")]
 pub struct ParseLsnError(String);
 
+impl From<Lsn> for String {
+    fn from(lsn: Lsn) -> String {
+        lsn.to_string()
+    }
+}
+
+impl TryFrom<String> for Lsn {
+    type Error = ParseLsnError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
 impl FromStr for Lsn {
     type Err = ParseLsnError;
 
@@ -35,7 +54,11 @@ impl FromStr for Lsn {
         let half = |digits: &str| {
             let plain = (1..=8).contains(&digits.len())
                 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-            if plain { u64::from_str_radix(digits, 16).ok() } else { None }
+            if plain {
+                u64::from_str_radix(digits, 16).ok()
+            } else {
+                None
+            }
         };
         text.split_once('/')
             .and_then(|(high, low)| Some(Lsn(half(high)? << 32 | half(low)?)))
@@ -49,9 +72,11 @@ mod tests {
 
     #[test]
     fn text_round_trips() {
-        for (text, value) in
-            [("0/0", 0), ("16/B374D848", 0x16_B374_D848), ("FFFFFFFF/FFFFFFFF", u64::MAX)]
-        {
+        for (text, value) in [
+            ("0/0", 0),
+            ("16/B374D848", 0x16_B374_D848),
+            ("FFFFFFFF/FFFFFFFF", u64::MAX),
+        ] {
             assert_eq!(text.parse(), Ok(Lsn(value)));
             assert_eq!(Lsn(value).to_string(), text);
         }
@@ -59,7 +84,18 @@ mod tests {
 
     #[test]
     fn malformed_text_is_refused() {
-        for text in ["", "/", "1", "1/", "/1", "1/2/3", "G/0", "123456789/0", "+1/0", " 1/0"] {
+        for text in [
+            "",
+            "/",
+            "1",
+            "1/",
+            "/1",
+            "1/2/3",
+            "G/0",
+            "123456789/0",
+            "+1/0",
+            " 1/0",
+        ] {
             assert!(text.parse::<Lsn>().is_err(), "{text:?} was accepted");
         }
     }

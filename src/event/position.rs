@@ -8,13 +8,18 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::Lsn;
 
 /// Rises when the source's identity changes or its history is lost; starts at 1.
 pub type Epoch = u32;
 
-/// Where a change stands: compared by epoch, then commit, then ordinal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Where a change stands: compared by epoch, then commit, then ordinal. Serialised as its text.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(into = "String", try_from = "String")]
 pub struct Position {
     /// Epoch of the source.
     pub epoch: Epoch,
@@ -27,7 +32,11 @@ pub struct Position {
 impl Position {
     /// The position `ordinal` of the transaction that commits at `commit_lsn`.
     pub fn new(epoch: Epoch, commit_lsn: Lsn, ordinal: u64) -> Self {
-        Position { epoch, commit_lsn, ordinal }
+        Position {
+            epoch,
+            commit_lsn,
+            ordinal,
+        }
     }
 }
 
@@ -42,6 +51,20 @@ impl fmt::Display for Position {
 #[error("invalid position \"{0}\": expected epoch:lsn:ordinal, like 1:16/B374D848:3")]
 pub struct ParsePositionError(String);
 
+impl From<Position> for String {
+    fn from(position: Position) -> String {
+        position.to_string()
+    }
+}
+
+impl TryFrom<String> for Position {
+    type Error = ParsePositionError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
 impl FromStr for Position {
     type Err = ParsePositionError;
 
@@ -51,7 +74,11 @@ impl FromStr for Position {
             let epoch = parts.next()?.parse().ok()?;
             let commit_lsn = parts.next()?.parse().ok()?;
             let ordinal = parts.next()?.parse().ok()?;
-            parts.next().is_none().then_some(Position { epoch, commit_lsn, ordinal })
+            parts.next().is_none().then_some(Position {
+                epoch,
+                commit_lsn,
+                ordinal,
+            })
         };
         parse().ok_or_else(|| ParsePositionError(text.to_owned()))
     }
@@ -70,7 +97,9 @@ mod tests {
 
     #[test]
     fn order_is_epoch_then_commit_then_ordinal() {
-        let ascending = ["1:0/9:7", "1:0/A:0", "1:0/A:2", "1:0/A:10", "1:1/0:1", "2:0/1:0"];
+        let ascending = [
+            "1:0/9:7", "1:0/A:0", "1:0/A:2", "1:0/A:10", "1:1/0:1", "2:0/1:0",
+        ];
         let parsed: Vec<Position> = ascending.iter().map(|text| text.parse().unwrap()).collect();
         assert!(parsed.is_sorted(), "{parsed:?}");
     }

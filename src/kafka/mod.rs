@@ -1,1 +1,24 @@
-//! placeholder
+//! Kafka: transactional publication, topics, the position, and reading back.
+//!
+//! ```text
+//! Producer ── native (librdkafka's C interface)     batches of records in transactions
+//! Admin    ── topics created and checked before a producer sees their names
+//! position ── the compacted topic that says where the stream stands
+//! Reader   ── partitions from given offsets, under either isolation
+//! ```
+
+mod admin;
+mod client;
+mod error;
+mod native;
+mod position;
+mod producer;
+mod reader;
+pub mod topics;
+
+pub use admin::{Admin, Topic, TopicSpec};
+pub use client::consumer_config;
+pub use error::{ClientError, Error};
+pub use position::{PositionRecord, SnapshotProgress, read_last_committed};
+pub use producer::Producer;
+pub use reader::{Isolation, Reader};

@@ -1,0 +1,164 @@
+//! Reading partitions from given offsets, without a group.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::client::consumer_config;
+use super::error::Error;
+use crate::config::settings::Kafka;
+
+/// What a reader sees of transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Only what was committed.
+    Committed,
+    /// Everything, open and aborted transactions included.
+    Uncommitted,
+}
+
+impl Isolation {
+    fn setting(self) -> &'static str {
+        match self {
+            Isolation::Committed => "read_committed",
+            Isolation::Uncommitted => "read_uncommitted",
+        }
+    }
+}
+
+/// How long a broker may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between two looks at the last stable offset.
+const SETTLE_POLL: Duration = Duration::from_millis(10);
+/// How long one poll waits.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A consumer with partitions assigned by hand.
+pub struct Reader {
+    consumer: BaseConsumer,
+}
+
+impl Reader {
+    /// Opens a reader without partitions.
+    pub fn open(kafka: &Kafka, isolation: Isolation) -> Result<Self, Error> {
+        let consumer = consumer_config(kafka)
+            .set("isolation.level", isolation.setting())
+            .set("fetch.wait.max.ms", "20")
+            .set("enable.partition.eof", "true")
+            .create()
+            .map_err(Error::Settings)?;
+        Ok(Reader { consumer })
+    }
+
+    /// First and end offset of a partition. The end is the last stable offset for committed reading,
+    /// the high watermark otherwise.
+    pub fn offsets(
+        kafka: &Kafka,
+        topic: &str,
+        partition: i32,
+        isolation: Isolation,
+        timeout: Duration,
+    ) -> Result<(i64, i64), Error> {
+        let reader = Reader::open(kafka, isolation)?;
+        reader.watermarks(topic, partition, timeout)
+    }
+
+    /// As [`Reader::offsets`], with this reader's isolation.
+    pub fn watermarks(
+        &self,
+        topic: &str,
+        partition: i32,
+        timeout: Duration,
+    ) -> Result<(i64, i64), Error> {
+        self.consumer
+            .fetch_watermarks(topic, partition, timeout)
+            .map_err(|source| Error::Read {
+                topic: topic.to_owned(),
+                source,
+            })
+    }
+
+    /// Reads these partitions, each from its offset, instead of those before.
+    pub fn assign(&mut self, partitions: &[(&str, i32, i64)]) -> Result<(), Error> {
+        let mut list = TopicPartitionList::new();
+        for (topic, partition, offset) in partitions {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                .map_err(|source| Error::Read {
+                    topic: (*topic).to_owned(),
+                    source,
+                })?;
+        }
+        let topic = partitions
+            .first()
+            .map(|(topic, ..)| (*topic).to_owned())
+            .unwrap_or_default();
+        self.consumer
+            .assign(&list)
+            .map_err(|source| Error::Read { topic, source })
+    }
+
+    /// The consumer, for reading that does not end at an offset.
+    pub fn consumer(&self) -> &BaseConsumer {
+        &self.consumer
+    }
+
+    /// Reads one partition from its start to the end it has when every transaction that is open now
+    /// has ended: `each(offset, key, value)`.
+    ///
+    /// Under read_committed a partition ends at the last *stable* offset, which an open transaction
+    /// holds back; so that offset has to reach the high watermark first, and only then does the
+    /// client's end of partition mean the end.
+    pub fn read_settled(
+        kafka: &Kafka,
+        topic: &str,
+        partition: i32,
+        timeout: Duration,
+        mut each: impl FnMut(i64, Option<&[u8]>, Option<&[u8]>),
+    ) -> Result<(), Error> {
+        let deadline = Instant::now() + timeout;
+        let held_back = || Error::HeldBack {
+            topic: topic.to_owned(),
+            timeout,
+        };
+        let (_, high) = Reader::offsets(
+            kafka,
+            topic,
+            partition,
+            Isolation::Uncommitted,
+            ANSWER_TIMEOUT,
+        )?;
+        let mut reader = Reader::open(kafka, Isolation::Committed)?;
+        let mut start = 0;
+        loop {
+            let (first, stable) = reader.watermarks(topic, partition, ANSWER_TIMEOUT)?;
+            if stable >= high {
+                start = start.max(first);
+                break;
+            }
+            if Instant::now() >= deadline {
+                return Err(held_back());
+            }
+            std::thread::sleep(SETTLE_POLL);
+        }
+        reader.assign(&[(topic, partition, start)])?;
+        loop {
+            match reader.consumer.poll(POLL) {
+                None => {}
+                Some(Ok(message)) => each(message.offset(), message.key(), message.payload()),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(source)) => {
+                    return Err(Error::Read {
+                        topic: topic.to_owned(),
+                        source,
+                    });
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(held_back());
+            }
+        }
+    }
+}
