@@ -1,1 +1,41 @@
-//! placeholder
+//! The source server: our own protocol client for replication and bulk reads, and what has to be known
+//! and arranged there — slot, publication, catalog, lease.
+//!
+//! ```text
+//! connection::Dialed ─▶ Session (auth, simple queries) ─▶ ReplicationStream ─▶ Frame ─▶ pgoutput
+//!                        └▶ select / next_rows (snapshot)        ▲
+//!                                                          queue_status, flush
+//! ```
+//!
+//! tokio-postgres has no replication mode, and copies every row; this client hands out slices of one
+//! read buffer. The one subtle rule is in [`ReplicationStream::fill`]: while data is hot it waits a
+//! moment *before* it reads.
+
+mod auth;
+mod buffer;
+mod catalog;
+mod copy;
+mod error;
+mod lease;
+mod publication;
+mod server;
+mod session;
+mod slot;
+mod stream;
+mod tables;
+mod wire;
+
+pub use catalog::{Column, TableKind, TableShape, lock_tables, table_shape};
+pub use error::{Error, RowsError};
+pub use lease::{holds_lease, lease_holder, lease_name, try_lease};
+pub use publication::{Publication, PublishedTable, check_publication, ensure_publication};
+pub use server::{
+    Server, Switch, SystemIdentity, identify_system, inspect_server, timeline_history,
+};
+pub use session::{Session, SessionKind};
+pub use slot::{
+    CreatedSlot, SlotState, SnapshotExport, check_slot, create_slot, drop_slot, read_slot,
+    terminate_walsender,
+};
+pub use stream::{Frame, ReplicationStream};
+pub use tables::{Patterns, PatternsError, TableName};

@@ -1,0 +1,231 @@
+//! The read buffer: bytes as they came from the socket, and the complete messages in them.
+//!
+//! ```text
+//! bytes  │ consumed │ message │ message │ part of o│        room       │
+//!                   ▲ start                         ▲ end
+//! ```
+//!
+//! Messages are handed out as ranges of the buffer, never copied. A message's length only decides how
+//! much has to arrive before it is complete; memory grows with the bytes that have arrived, doubling, up
+//! to `message_bytes_max`.
+
+use super::copy::Cursor;
+
+/// Initial and idle size, and the least that one read may bring.
+const READ_BYTES: usize = 256 << 10;
+/// Least room offered to a read.
+const ROOM_BYTES_MIN: usize = 64 << 10;
+/// Length word and tag.
+const HEADER_BYTES: usize = 5;
+
+/// A complete message: its tag and where its body lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) tag: u8,
+    start: usize,
+    end: usize,
+}
+
+/// What is wrong with the bytes themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FramingError {
+    /// A length below its own four bytes.
+    #[error("message {tag:?} claims a length of {length} bytes, less than its own length word")]
+    Length { tag: char, length: i32 },
+    /// More than we are willing to hold.
+    #[error("message {tag:?} of {length} bytes is larger than {bound}")]
+    TooLarge {
+        tag: char,
+        length: usize,
+        bound: usize,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    message_bytes_max: usize,
+}
+
+impl Buffer {
+    pub(super) fn new(message_bytes_max: usize) -> Self {
+        Buffer {
+            bytes: vec![0; READ_BYTES],
+            start: 0,
+            end: 0,
+            message_bytes_max,
+        }
+    }
+
+    pub(super) fn set_message_bytes_max(&mut self, bound: usize) {
+        self.message_bytes_max = bound;
+    }
+
+    /// The next complete message, now consumed. `None`: more bytes are needed.
+    pub(super) fn take(&mut self) -> Result<Option<Span>, FramingError> {
+        let unread = self.unread();
+        let Some(&[tag, a, b, c, d]) = unread.first_chunk::<HEADER_BYTES>() else {
+            return Ok(None);
+        };
+        let length = i32::from_be_bytes([a, b, c, d]);
+        let Some(body) = usize::try_from(length)
+            .ok()
+            .and_then(|length| length.checked_sub(4))
+        else {
+            return Err(FramingError::Length {
+                tag: char::from(tag),
+                length,
+            });
+        };
+        if body > self.message_bytes_max {
+            let tag = char::from(tag);
+            return Err(FramingError::TooLarge {
+                tag,
+                length: body,
+                bound: self.message_bytes_max,
+            });
+        }
+        if unread.len() < HEADER_BYTES + body {
+            return Ok(None);
+        }
+        let start = self.start + HEADER_BYTES;
+        let end = start + body;
+        self.start = end;
+        Ok(Some(Span { tag, start, end }))
+    }
+
+    /// The body of a span taken since the last [`Buffer::room`].
+    pub(super) fn body(&self, span: Span) -> &[u8] {
+        self.bytes.get(span.start..span.end).unwrap_or_default()
+    }
+
+    /// The bytes after the last message taken: at most part of the next.
+    pub(super) fn unread(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Room for more bytes. Ends the life of all spans.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            self.start = 0;
+            self.end = 0;
+            if self.bytes.len() > READ_BYTES {
+                self.bytes.truncate(READ_BYTES);
+                self.bytes.shrink_to(READ_BYTES);
+            }
+        }
+        if self.bytes.len() - self.end < ROOM_BYTES_MIN {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.bytes.len() - self.end < ROOM_BYTES_MIN {
+            let bound = self.message_bytes_max + HEADER_BYTES + ROOM_BYTES_MIN;
+            let grown = (self.bytes.len() * 2)
+                .min(bound)
+                .max(self.end + ROOM_BYTES_MIN);
+            self.bytes.reserve_exact(grown - self.bytes.len());
+            self.bytes.resize(grown, 0);
+        }
+        self.bytes.get_mut(self.end..).unwrap_or_default()
+    }
+
+    /// `count` bytes of the room now hold data.
+    pub(super) fn filled(&mut self, count: usize) {
+        self.end = (self.end + count).min(self.bytes.len());
+    }
+
+    /// A look into a message that is not complete, for naming it in an error.
+    pub(super) fn peek(&self) -> Cursor<'_> {
+        Cursor::new(self.unread().get(HEADER_BYTES..).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(buffer: &mut Buffer, bytes: &[u8]) {
+        for part in bytes.chunks(ROOM_BYTES_MIN) {
+            buffer.room()[..part.len()].copy_from_slice(part);
+            buffer.filled(part.len());
+        }
+    }
+
+    /// `Z`, length 5, 'I'
+    const READY: &[u8] = b"Z\0\0\0\x05I";
+
+    #[test]
+    fn messages_come_whole_whatever_the_reads() {
+        let mut bytes = READY.to_vec();
+        bytes.extend_from_slice(b"d\0\0\0\x04");
+        bytes.extend_from_slice(READY);
+        for cut in 0..=bytes.len() {
+            let mut buffer = Buffer::new(100);
+            let mut found = Vec::new();
+            for part in [&bytes[..cut], &bytes[cut..]] {
+                feed(&mut buffer, part);
+                while let Some(span) = buffer.take().unwrap() {
+                    found.push((span.tag, buffer.body(span).to_vec()));
+                }
+            }
+            let expected = [(b'Z', vec![b'I']), (b'd', vec![]), (b'Z', vec![b'I'])];
+            assert_eq!(found, expected, "cut at {cut}");
+            assert!(buffer.unread().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_length_below_four_is_malformed_at_once() {
+        for length in [3_i32, 0, -1, i32::MIN] {
+            let mut buffer = Buffer::new(100);
+            feed(&mut buffer, b"d");
+            feed(&mut buffer, &length.to_be_bytes());
+            assert_eq!(
+                buffer.take(),
+                Err(FramingError::Length { tag: 'd', length })
+            );
+        }
+    }
+
+    #[test]
+    fn a_large_length_is_refused_before_memory_is_taken() {
+        let mut buffer = Buffer::new(1 << 20);
+        feed(&mut buffer, b"d");
+        feed(&mut buffer, &i32::MAX.to_be_bytes());
+        let length = i32::MAX as usize - 4;
+        assert_eq!(
+            buffer.take(),
+            Err(FramingError::TooLarge {
+                tag: 'd',
+                length,
+                bound: 1 << 20
+            })
+        );
+        assert_eq!(buffer.bytes.len(), READ_BYTES);
+    }
+
+    #[test]
+    fn memory_grows_with_what_arrived_and_shrinks_again() {
+        let bound = 3 << 20;
+        let mut buffer = Buffer::new(bound);
+        let mut message = b"d".to_vec();
+        message.extend_from_slice(&i32::try_from(bound + 4).unwrap().to_be_bytes());
+        feed(&mut buffer, &message);
+        assert_eq!(buffer.take(), Ok(None));
+        buffer.room();
+        assert_eq!(
+            buffer.bytes.len(),
+            READ_BYTES,
+            "a claimed length alone takes no memory"
+        );
+        feed(&mut buffer, &vec![7; bound]);
+        let span = buffer.take().unwrap().unwrap();
+        assert_eq!(buffer.body(span).len(), bound);
+        assert!(buffer.bytes.len() <= bound + HEADER_BYTES + ROOM_BYTES_MIN);
+        buffer.room();
+        assert_eq!(buffer.bytes.len(), READ_BYTES);
+    }
+}

@@ -1,0 +1,287 @@
+//! What the catalog says of a table: its columns as pgoutput sends them, their types, its keys.
+//!
+//! Columns come in attribute order without dropped and generated ones, which is the order of a row in
+//! the stream and of a snapshot's select. A type that PostgreSQL was not born with is resolved to what
+//! lies behind it: a domain to its base, an array to its element.
+
+use std::collections::HashMap;
+
+use tokio_postgres::Client;
+
+use super::{Error, TableName};
+use crate::event::{ColumnShape, ReplicaIdentity, Table, TypeShape, record_key};
+
+/// Oids below this belong to types built into the server.
+const FIRST_CREATED_OID: u32 = 16384;
+/// Domains over domains and arrays of them, at most this deep.
+const TYPE_DEPTH_MAX: usize = 32;
+
+/// A table as the catalog describes it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableShape {
+    /// `pg_class.oid`, the relation id of the stream.
+    pub id: u32,
+    /// Schema.
+    pub schema: String,
+    /// Table.
+    pub name: String,
+    /// With or without partitions.
+    pub kind: TableKind,
+    /// What the server sends of old rows.
+    pub replica_identity: ReplicaIdentity,
+    /// Columns in attribute order, generated ones left out.
+    pub columns: Vec<Column>,
+    /// Indexes into `columns` of the primary key, in its order; empty without one.
+    pub primary_key: Vec<usize>,
+    /// Indexes into `columns` of the replica identity's index; empty unless it is `Index`.
+    pub identity_index: Vec<usize>,
+}
+
+/// With or without partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// It holds its own rows.
+    Ordinary,
+    /// Its partitions hold them.
+    Partitioned,
+}
+
+/// A column: what the encoder has to know of it, and what SQL has to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name and type.
+    pub shape: ColumnShape,
+    /// The type as SQL writes it, `numeric(12,2)`; a literal can be cast to it.
+    pub type_name: String,
+    /// `not null`.
+    pub not_null: bool,
+}
+
+impl TableShape {
+    /// The qualified name.
+    pub fn table(&self) -> TableName {
+        TableName {
+            schema: self.schema.clone(),
+            name: self.name.clone(),
+        }
+    }
+
+    /// What the encoder has to know of it.
+    pub fn to_table(&self) -> Table {
+        Table {
+            schema: self.schema.clone(),
+            name: self.name.clone(),
+            replica_identity: self.replica_identity,
+            columns: self
+                .columns
+                .iter()
+                .map(|column| column.shape.clone())
+                .collect(),
+            key: record_key(
+                &self.primary_key,
+                self.replica_identity,
+                &self.identity_index,
+            ),
+        }
+    }
+
+    /// The same with only the named columns, those of a publication's column list.
+    #[must_use]
+    pub fn with_columns(&self, names: &[String]) -> TableShape {
+        let kept = |index: &usize| {
+            self.columns
+                .get(*index)
+                .is_some_and(|column| names.contains(&column.shape.name))
+        };
+        let mapping: HashMap<usize, usize> = (0..self.columns.len())
+            .filter(kept)
+            .enumerate()
+            .map(|(new, old)| (old, new))
+            .collect();
+        let remap = |key: &[usize]| {
+            let mapped: Option<Vec<usize>> = key
+                .iter()
+                .map(|index| mapping.get(index).copied())
+                .collect();
+            mapped.unwrap_or_default()
+        };
+        let columns = self
+            .columns
+            .iter()
+            .filter(|column| names.contains(&column.shape.name));
+        TableShape {
+            columns: columns.cloned().collect(),
+            primary_key: remap(&self.primary_key),
+            identity_index: remap(&self.identity_index),
+            ..self.clone()
+        }
+    }
+}
+
+/// Describes a table by its oid; `None` if it has been dropped.
+pub async fn table_shape(client: &Client, id: u32) -> Result<Option<TableShape>, Error> {
+    const TABLE: &str = "
+        select n.nspname::text, c.relname::text, c.relkind = 'p', c.relreplident::text
+          from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where c.oid = $1 and c.relkind in ('r', 'p')";
+    let row = client
+        .query_opt(TABLE, &[&id])
+        .await
+        .map_err(Error::query("describing a table"))?;
+    let Some(row) = row else { return Ok(None) };
+    let columns = columns(client, id).await?;
+    let partitioned: bool = row.get(2);
+    let letter = row.get::<_, &str>(3).bytes().next();
+    let replica_identity = letter.and_then(ReplicaIdentity::from_letter);
+    Ok(Some(TableShape {
+        id,
+        schema: row.get(0),
+        name: row.get(1),
+        kind: if partitioned {
+            TableKind::Partitioned
+        } else {
+            TableKind::Ordinary
+        },
+        replica_identity: replica_identity.unwrap_or(ReplicaIdentity::Default),
+        primary_key: columns.primary_key,
+        identity_index: columns.identity_index,
+        columns: columns.columns,
+    }))
+}
+
+struct Columns {
+    columns: Vec<Column>,
+    primary_key: Vec<usize>,
+    identity_index: Vec<usize>,
+}
+
+async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
+    // An index's included columns come after its key columns and are no part of the key.
+    const COLUMNS: &str = "
+        select a.attname::text, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod),
+               a.attnotnull,
+               (select array_position(i.indkey::smallint[], a.attnum) from pg_index i
+                 where i.indrelid = a.attrelid and i.indisprimary
+                   and array_position(i.indkey::smallint[], a.attnum) < i.indnkeyatts),
+               (select array_position(i.indkey::smallint[], a.attnum) from pg_index i
+                 where i.indrelid = a.attrelid and i.indisreplident
+                   and array_position(i.indkey::smallint[], a.attnum) < i.indnkeyatts)
+          from pg_attribute a
+         where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+         order by a.attnum";
+    let rows = client.query(COLUMNS, &[&table]).await;
+    let rows = rows.map_err(Error::query("describing a table's columns"))?;
+    let created: Vec<u32> = rows
+        .iter()
+        .map(|row| row.get(1))
+        .filter(|oid| *oid >= FIRST_CREATED_OID)
+        .collect();
+    let types = Types::read(client, &created).await?;
+    let describe = |row: &tokio_postgres::Row| {
+        let type_oid = row.get(1);
+        let resolved = (type_oid >= FIRST_CREATED_OID).then(|| types.resolve(type_oid, 0));
+        let type_modifier = row.get(2);
+        Column {
+            shape: ColumnShape {
+                name: row.get(0),
+                type_oid,
+                type_modifier,
+                resolved,
+            },
+            type_name: row.get(3),
+            not_null: row.get(4),
+        }
+    };
+    let key = |column: usize| {
+        let mut places: Vec<(i32, usize)> = rows
+            .iter()
+            .enumerate()
+            .filter_map(|(index, row)| Some((row.get::<_, Option<i32>>(column)?, index)))
+            .collect();
+        places.sort_unstable();
+        places.into_iter().map(|(_, index)| index).collect()
+    };
+    Ok(Columns {
+        columns: rows.iter().map(describe).collect(),
+        primary_key: key(5),
+        identity_index: key(6),
+    })
+}
+
+/// The types that columns were found to have, and those behind them.
+struct Types(HashMap<u32, Type>);
+
+struct Type {
+    name: String,
+    kind: String,
+    is_array: bool,
+    element: u32,
+    base: u32,
+    delimiter: String,
+}
+
+impl Types {
+    async fn read(client: &Client, oids: &[u32]) -> Result<Types, Error> {
+        const TYPES: &str = "
+            with recursive reached (oid) as (
+                select unnest($1::oid[])
+                union
+                select case t.typtype when 'd' then t.typbasetype else t.typelem end
+                  from reached join pg_type t using (oid)
+                 where t.typtype = 'd' or (t.typcategory = 'A' and t.typelem <> 0)
+            )
+            select oid, typname::text, typtype::text, typcategory = 'A' and typelem <> 0, typelem,
+                   typbasetype, typdelim::text
+              from reached join pg_type using (oid)";
+        if oids.is_empty() {
+            return Ok(Types(HashMap::new()));
+        }
+        let rows = client.query(TYPES, &[&oids]).await;
+        let rows = rows.map_err(Error::query("describing column types"))?;
+        let read = |row: &tokio_postgres::Row| {
+            let described = Type {
+                name: row.get(1),
+                kind: row.get(2),
+                is_array: row.get(3),
+                element: row.get(4),
+                base: row.get(5),
+                delimiter: row.get(6),
+            };
+            (row.get(0), described)
+        };
+        Ok(Types(rows.iter().map(read).collect()))
+    }
+
+    fn resolve(&self, oid: u32, depth: usize) -> TypeShape {
+        if oid < FIRST_CREATED_OID {
+            return TypeShape::Builtin(oid);
+        }
+        let Some(described) = self.0.get(&oid).filter(|_| depth < TYPE_DEPTH_MAX) else {
+            return TypeShape::Opaque;
+        };
+        match described.kind.as_str() {
+            "d" => self.resolve(described.base, depth + 1),
+            "e" => TypeShape::Enum,
+            "b" if described.is_array => TypeShape::Array {
+                element: Box::new(self.resolve(described.element, depth + 1)),
+                delimiter: described.delimiter.bytes().next().unwrap_or(b','),
+            },
+            "b" => TypeShape::Extension(described.name.clone()),
+            _ => TypeShape::Opaque,
+        }
+    }
+}
+
+/// Locks tables against TRUNCATE and rewriting ALTER TABLE until the open transaction ends. To an older
+/// snapshot a truncated table would be empty.
+pub async fn lock_tables(client: &Client, tables: &[TableName]) -> Result<(), Error> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = tables.iter().map(TableName::quoted).collect();
+    let statement = format!("lock table {} in access share mode", names.join(", "));
+    client
+        .batch_execute(&statement)
+        .await
+        .map_err(|error| Error::on_tables("locking tables", error))
+}

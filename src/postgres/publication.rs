@@ -1,0 +1,292 @@
+//! The publication: created when missing, checked when present, and what it publishes.
+//!
+//! A publication that lacks a configured table would lose its changes without a word, so that is an
+//! error with the statement that mends it. One that holds more is fine: what no pattern matches is not
+//! in [`Publication::tables`].
+
+use std::collections::HashSet;
+
+use tokio_postgres::Client;
+
+use super::{Error, Patterns, TableName};
+use crate::connection::{ServerError, quote_identifier};
+
+/// A publication that has been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// Its name.
+    pub name: String,
+    /// It was missing and has just been created.
+    pub created: bool,
+    /// Changes of partitions appear as changes of their root.
+    pub via_partition_root: bool,
+    /// What it publishes of the configured tables, largest first.
+    pub tables: Vec<PublishedTable>,
+}
+
+/// A table as a publication publishes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedTable {
+    /// `pg_class.oid`, the relation id of the stream.
+    pub id: u32,
+    /// Its name.
+    pub table: TableName,
+    /// It is a root whose partitions hold the rows.
+    pub partitioned: bool,
+    /// The published columns.
+    pub columns: Vec<String>,
+    /// Only rows that meet this condition are published.
+    pub row_filter: Option<String>,
+    /// Estimated rows; −1 when never analysed.
+    pub rows_estimate: i64,
+    /// Size on disk, bytes.
+    pub bytes: i64,
+}
+
+/// Creates the publication if it is missing, for all matching tables, and checks it.
+pub async fn ensure_publication(
+    client: &Client,
+    name: &str,
+    patterns: &Patterns,
+) -> Result<Publication, Error> {
+    match check_publication(client, name, patterns).await {
+        Err(Error::PublicationMissing { sql, .. }) => {
+            let created = client.batch_execute(&sql).await;
+            let created = created
+                .map(|()| true)
+                .or_else(|error| create_error(name, sql, error))?;
+            let publication = check_publication(client, name, patterns).await?;
+            Ok(Publication {
+                created,
+                ..publication
+            })
+        }
+        checked => checked,
+    }
+}
+
+/// `false`: somebody else created it meanwhile.
+fn create_error(name: &str, sql: String, error: tokio_postgres::Error) -> Result<bool, Error> {
+    match error.as_db_error().map(ServerError::from) {
+        Some(source) if source.code == "42710" => Ok(false),
+        Some(source) if source.code == "42501" => Err(Error::Right {
+            action: format!("creating publication {name}"),
+            source,
+            remedy: format!("as the owner of the tables run `{sql}`"),
+        }),
+        _ => Err(Error::query("creating the publication")(error)),
+    }
+}
+
+/// Checks that the publication exists, publishes every operation and holds every matching table.
+pub async fn check_publication(
+    client: &Client,
+    name: &str,
+    patterns: &Patterns,
+) -> Result<Publication, Error> {
+    let wanted = Wanted::read(client, patterns).await?;
+    const PUBLICATION: &str = "
+        select pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot
+          from pg_publication where pubname = $1";
+    let row = client.query_opt(PUBLICATION, &[&name]).await;
+    let Some(row) = row.map_err(Error::query("reading the publication"))? else {
+        let (publication, quoted) = (name.to_owned(), quote_identifier(name));
+        let sql = format!(
+            "create publication {quoted} for table {}",
+            wanted.list(&wanted.tops())
+        );
+        return Err(Error::PublicationMissing { publication, sql });
+    };
+    let missing: Vec<&str> = ["insert", "update", "delete", "truncate"]
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, operation)| (!row.get::<_, bool>(index)).then_some(operation))
+        .collect();
+    if !missing.is_empty() {
+        let (publication, missing) = (name.to_owned(), missing.join(", "));
+        return Err(Error::PublicationOperations {
+            publication,
+            missing,
+        });
+    }
+    let published = published_tables(client, name).await?;
+    wanted.check(name, &published)?;
+    let ids: HashSet<u32> = wanted.tables.iter().map(|table| table.id).collect();
+    let tables = published
+        .into_iter()
+        .filter(|table| ids.contains(&table.id))
+        .collect();
+    Ok(Publication {
+        name: name.to_owned(),
+        created: false,
+        via_partition_root: row.get(4),
+        tables,
+    })
+}
+
+async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTable>, Error> {
+    // Column lists and row filters came with 15; before, every column and row is published.
+    const VERSION: &str = "select current_setting('server_version_num')::int >= 150000";
+    const TABLES: &str = "
+        select c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', FILTER,
+               COLUMNS,
+               coalesce((select case when min(l.reltuples) < 0 then -1
+                                     else sum(l.reltuples)::bigint end
+                           from pg_class l where l.oid in (LEAVES)), -1)::bigint,
+               coalesce((select sum(pg_table_size(l.oid))
+                           from pg_class l where l.oid in (LEAVES)), 0)::bigint as bytes
+          from pg_publication_tables p
+          join pg_namespace n on n.nspname = p.schemaname
+          join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+         where p.pubname = $1
+         order by bytes desc, c.oid";
+    const LEAVES: &str = "select c.oid where c.relkind = 'r'
+                          union all select relid from pg_partition_tree(c.oid) where isleaf";
+    const ALL_COLUMNS: &str = "array(select a.attname::text from pg_attribute a
+         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+           and a.attgenerated = '' order by a.attnum)";
+    let failed = || Error::query("reading the published tables");
+    let recent: bool = client
+        .query_one(VERSION, &[])
+        .await
+        .map_err(failed())?
+        .get(0);
+    let (filter, columns) = if recent {
+        ("p.rowfilter", "p.attnames::text[]")
+    } else {
+        ("null::text", ALL_COLUMNS)
+    };
+    let query = TABLES.replace("FILTER", filter).replace("COLUMNS", columns);
+    let query = query.replace("LEAVES", LEAVES);
+    let rows = client.query(&query, &[&name]).await.map_err(failed())?;
+    let describe = |row: &tokio_postgres::Row| PublishedTable {
+        id: row.get(0),
+        table: TableName {
+            schema: row.get(1),
+            name: row.get(2),
+        },
+        partitioned: row.get(3),
+        row_filter: row.get(4),
+        columns: row.get(5),
+        rows_estimate: row.get(6),
+        bytes: row.get(7),
+    };
+    Ok(rows.iter().map(describe).collect())
+}
+
+/// The tables that the patterns ask for.
+struct Wanted {
+    tables: Vec<Candidate>,
+}
+
+struct Candidate {
+    id: u32,
+    table: TableName,
+    partitioned: bool,
+    unlogged: bool,
+    /// Roots above it that the patterns ask for too; the publication may hold it through them.
+    ancestors: Vec<u32>,
+}
+
+impl Wanted {
+    async fn read(client: &Client, patterns: &Patterns) -> Result<Wanted, Error> {
+        const TABLES: &str = "
+            select c.oid, n.nspname::text, c.relname::text, c.relkind = 'p',
+                   c.relpersistence = 'u',
+                   array(select relid::oid from pg_partition_ancestors(c.oid) as relid
+                          where relid::oid <> c.oid)
+              from pg_class c join pg_namespace n on n.oid = c.relnamespace
+             where c.relkind in ('r', 'p') and c.relpersistence <> 't'
+               and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+             order by 2, 3";
+        let rows = client
+            .query(TABLES, &[])
+            .await
+            .map_err(Error::query("listing the tables"))?;
+        let candidate = |row: &tokio_postgres::Row| Candidate {
+            id: row.get(0),
+            table: TableName {
+                schema: row.get(1),
+                name: row.get(2),
+            },
+            partitioned: row.get(3),
+            unlogged: row.get(4),
+            ancestors: row.get(5),
+        };
+        Wanted::matching(rows.iter().map(candidate).collect(), patterns)
+    }
+
+    /// A table is wanted when it matches, and so is a partition whose root does.
+    fn matching(all: Vec<Candidate>, patterns: &Patterns) -> Result<Wanted, Error> {
+        let matched: HashSet<u32> = all
+            .iter()
+            .filter(|candidate| patterns.matches(&candidate.table))
+            .map(|candidate| candidate.id)
+            .collect();
+        let wanted = |candidate: &Candidate| {
+            matched.contains(&candidate.id)
+                || candidate
+                    .ancestors
+                    .iter()
+                    .any(|root| matched.contains(root))
+        };
+        let tables: Vec<Candidate> = all.into_iter().filter(wanted).collect();
+        if tables.is_empty() {
+            return Err(Error::NoTable {
+                patterns: patterns.to_string(),
+            });
+        }
+        let unlogged: Vec<String> = tables
+            .iter()
+            .filter(|candidate| candidate.unlogged)
+            .map(|candidate| candidate.table.to_string())
+            .collect();
+        if !unlogged.is_empty() {
+            return Err(Error::Unlogged {
+                tables: unlogged.join(", "),
+            });
+        }
+        Ok(Wanted { tables })
+    }
+
+    /// The wanted tables that are no partition of another wanted one.
+    fn tops(&self) -> Vec<&Candidate> {
+        let ids: HashSet<u32> = self.tables.iter().map(|table| table.id).collect();
+        let below = |table: &&Candidate| table.ancestors.iter().any(|root| ids.contains(root));
+        self.tables.iter().filter(|table| !below(table)).collect()
+    }
+
+    fn list(&self, tables: &[&Candidate]) -> String {
+        let names: Vec<String> = tables.iter().map(|table| table.table.quoted()).collect();
+        names.join(", ")
+    }
+
+    /// Every wanted table that holds rows must be published, itself or through a root.
+    fn check(&self, publication: &str, published: &[PublishedTable]) -> Result<(), Error> {
+        let ids: HashSet<u32> = published.iter().map(|table| table.id).collect();
+        let covered = |table: &Candidate| {
+            ids.contains(&table.id) || table.ancestors.iter().any(|root| ids.contains(root))
+        };
+        let missing: Vec<&Candidate> = self
+            .tables
+            .iter()
+            .filter(|table| !table.partitioned && !covered(table))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = missing
+            .iter()
+            .map(|table| table.table.to_string())
+            .collect();
+        Err(Error::PublicationTables {
+            publication: publication.to_owned(),
+            tables: names.join(", "),
+            sql: format!(
+                "alter publication {} add table {}",
+                quote_identifier(publication),
+                self.list(&missing)
+            ),
+        })
+    }
+}
