@@ -101,8 +101,9 @@ fn optional_text<'de: 'a, 'a, D: Deserializer<'de>>(
 mod tests {
     use super::*;
 
-    fn borrowed(text: &Cow<'_, str>) -> bool {
-        matches!(text, Cow::Borrowed(_))
+    /// Whether `text` lies within `json`, rather than being a copy.
+    fn borrowed(text: &str, json: &str) -> bool {
+        json.as_bytes().as_ptr_range().contains(&text.as_ptr())
     }
 
     #[test]
@@ -127,9 +128,17 @@ mod tests {
             (source.scope.as_deref(), source.snapshot.as_deref()),
             (None, Some("false"))
         );
-        assert!(borrowed(&source.schema) && borrowed(&source.table));
-        assert!(source.position.as_ref().is_some_and(borrowed));
-        assert!(source.snapshot.as_ref().is_some_and(borrowed));
+        assert!(borrowed(&source.schema, json) && borrowed(&source.table, json));
+        assert!(
+            source
+                .position
+                .is_some_and(|position| borrowed(&position, json))
+        );
+        assert!(
+            source
+                .snapshot
+                .is_some_and(|snapshot| borrowed(&snapshot, json))
+        );
     }
 
     #[test]
@@ -153,7 +162,7 @@ mod tests {
         );
         let envelope: Envelope<'_> = serde_json::from_str(json).unwrap();
         let message = envelope.message.unwrap();
-        assert!(message.transactional && borrowed(&message.content));
+        assert!(message.transactional && borrowed(&message.content, json));
         assert_eq!(
             (&*message.prefix, &*message.content),
             ("tidewater.heartbeat", "AQI=")

@@ -110,8 +110,7 @@ pub(super) fn number(value: impl itoa::Integer, out: &mut Vec<u8>) {
 pub(super) fn is_integer(text: &[u8]) -> bool {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     match digits {
-        [] => false,
-        [b'0', _, ..] => false,
+        [] | [b'0', _, ..] => false,
         _ => digits.iter().all(u8::is_ascii_digit),
     }
 }

@@ -196,13 +196,7 @@ fn zone(text: &[u8], zoned: bool, out: &mut Vec<u8>) -> Result<(), Unexpected> {
         ([], false) => {}
         (b"+00", true) => out.push(b'Z'),
         ([b'+' | b'-', rest @ ..], true) => {
-            let plain = match rest {
-                [a, b] => are_digits(&[*a, *b]),
-                [a, b, b':', c, d] => are_digits(&[*a, *b, *c, *d]),
-                [a, b, b':', c, d, b':', e, f] => are_digits(&[*a, *b, *c, *d, *e, *f]),
-                _ => false,
-            };
-            if !plain {
+            if !is_offset(rest) {
                 return Err(Unexpected);
             }
             out.extend_from_slice(text);
@@ -213,6 +207,16 @@ fn zone(text: &[u8], zoned: bool, out: &mut Vec<u8>) -> Result<(), Unexpected> {
         _ => return Err(Unexpected),
     }
     Ok(())
+}
+
+/// `HH`, `HH:MM` or `HH:MM:SS`.
+fn is_offset(text: &[u8]) -> bool {
+    let mut places = text.iter().enumerate();
+    matches!(text.len(), 2 | 5 | 8)
+        && places.all(|(place, byte)| match place % 3 {
+            2 => *byte == b':',
+            _ => byte.is_ascii_digit(),
+        })
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ impl<'a> Tuple<'a> {
 
     /// Its columns, which outlive the view.
     #[inline]
-    pub fn iter(&self) -> Columns<'a> {
+    pub fn columns(self) -> Columns<'a> {
         Columns {
             layout: self.layout,
             cursor: Cursor::new(self.bytes),
@@ -143,7 +143,7 @@ impl<'a> Iterator for Columns<'a> {
 impl Row for Tuple<'_> {
     #[inline]
     fn columns(&self) -> impl Iterator<Item = Column<'_>> {
-        self.iter()
+        Tuple::columns(*self)
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
     fn a_data_row_is_a_tuple() {
         let tuple = Tuple::from_data_row(DATA_ROW).unwrap();
         assert_eq!(tuple.len(), 3);
-        let columns: Vec<Column<'_>> = tuple.iter().collect();
+        let columns: Vec<Column<'_>> = tuple.columns().collect();
         assert_eq!(
             columns,
             [Column::Text(b"1"), Column::Null, Column::Text(b"")]
@@ -174,7 +174,7 @@ mod tests {
     fn a_row_without_columns() {
         let tuple = Tuple::from_data_row(&[0, 0]).unwrap();
         assert!(tuple.is_empty());
-        assert_eq!(tuple.iter().count(), 0);
+        assert_eq!(tuple.columns().count(), 0);
     }
 
     #[test]
