@@ -293,6 +293,32 @@ fn truncates_and_messages() {
     );
 }
 
+/// What a real server wrote: 8 bytes of LSN, 4 of length, the message, and so on.
+#[test]
+fn a_captured_stream_has_the_messages_that_were_asked_for() {
+    let mut rest = &include_bytes!("../../../benches/capture/stream.bin")[..];
+    let mut counts = std::collections::BTreeMap::new();
+    while let [_, _, _, _, _, _, _, _, a, b, c, d, after @ ..] = rest {
+        let (message, after) = after.split_at(u32::from_be_bytes([*a, *b, *c, *d]) as usize);
+        let parsed = parse(message).unwrap();
+        if let Message::Insert { new, .. } = parsed {
+            assert_eq!(new.columns().count(), 10);
+        }
+        *counts.entry(char::from(message[0])).or_insert(0) += 1;
+        rest = after;
+    }
+    assert!(rest.is_empty());
+    let expected = [
+        ('B', 12),
+        ('C', 12),
+        ('D', 50),
+        ('I', 1000),
+        ('R', 1),
+        ('U', 100),
+    ];
+    assert_eq!(counts.into_iter().collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn every_cut_is_malformed() {
     for bytes in every_message() {
