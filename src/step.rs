@@ -53,7 +53,11 @@ impl Steps {
             return Ok(Steps::default());
         }
         let open = |path: &PathBuf| {
-            File::options().write(true).create(true).truncate(false).open(path)
+            File::options()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
         };
         let active = Active {
             file: settings.file.as_ref().map(open).transpose()?,
@@ -61,7 +65,9 @@ impl Steps {
             crash_at: settings.crash_at.clone(),
             arrivals: AtomicU64::new(0),
         };
-        Ok(Steps { active: Some(Arc::new(active)) })
+        Ok(Steps {
+            active: Some(Arc::new(active)),
+        })
     }
 
     /// The role has arrived at `step`. Dies here if that was asked for.
@@ -96,11 +102,21 @@ mod tests {
     fn each_role_writes_its_own_slot() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("steps");
-        let settings = StepSettings { file: Some(file.clone()), crash_at: None };
-        Steps::open(&settings, Role::Aggregate).unwrap().at("sink.commit");
-        Steps::open(&settings, Role::Replicate).unwrap().at("publish.begin");
+        let settings = StepSettings {
+            file: Some(file.clone()),
+            crash_at: None,
+        };
+        Steps::open(&settings, Role::Aggregate)
+            .unwrap()
+            .at("sink.commit");
+        Steps::open(&settings, Role::Replicate)
+            .unwrap()
+            .at("publish.begin");
         let text = std::fs::read_to_string(file).unwrap();
         let (replicate, aggregate) = text.split_at(STEP_BYTES);
-        assert_eq!((replicate.trim(), aggregate.trim()), ("publish.begin", "sink.commit"));
+        assert_eq!(
+            (replicate.trim(), aggregate.trim()),
+            ("publish.begin", "sink.commit")
+        );
     }
 }

@@ -7,6 +7,85 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::event::Lsn;
+
+/// From the source's commit to Kafka's, seconds.
+pub const COMMIT_TO_KAFKA_SECONDS: &str = "tidewater_commit_to_kafka_seconds";
+/// Records of one Kafka transaction.
+pub const BATCH_RECORDS: &str = "tidewater_batch_records";
+/// Bytes of keys and values of one Kafka transaction.
+pub const BATCH_BYTES: &str = "tidewater_batch_bytes";
+/// Records published since the start.
+pub const RECORDS_PUBLISHED_TOTAL: &str = "tidewater_records_published_total";
+/// Kafka transactions aborted and tried again.
+pub const TRANSACTIONS_ABORTED_TOTAL: &str = "tidewater_transactions_aborted_total";
+/// Fresh starts after a transient failure.
+pub const RESTARTS_TOTAL: &str = "tidewater_replication_restarts_total";
+/// Everything below this LSN has been read from the source.
+pub const READ_LSN: &str = "tidewater_read_lsn";
+/// Everything below this LSN has been confirmed to the source.
+pub const CONFIRMED_LSN: &str = "tidewater_confirmed_lsn";
+/// Write-ahead log read and not yet confirmed, bytes.
+pub const UNCONFIRMED_BYTES: &str = "tidewater_unconfirmed_bytes";
+/// Chunks of snapshots planned.
+pub const SNAPSHOT_CHUNKS_TOTAL: &str = "tidewater_snapshot_chunks_total";
+/// Rows of snapshots published.
+pub const SNAPSHOT_ROWS_TOTAL: &str = "tidewater_snapshot_rows_total";
+
+/// Records and bytes of a closed batch.
+pub fn batch_closed(records: usize, bytes: usize) {
+    metrics::histogram!(BATCH_RECORDS).record(records as f64);
+    metrics::histogram!(BATCH_BYTES).record(bytes as f64);
+}
+
+/// A batch whose source transactions committed at these times is in Kafka.
+pub fn published(commit_times_us: &[i64], records: usize, now_us: i64) {
+    let latency = metrics::histogram!(COMMIT_TO_KAFKA_SECONDS);
+    for time_us in commit_times_us {
+        latency.record((now_us - time_us).max(0) as f64 / 1e6);
+    }
+    metrics::counter!(RECORDS_PUBLISHED_TOTAL).increment(records as u64);
+}
+
+/// How far the source was read and confirmed.
+pub fn progress(read: Lsn, confirmed: Lsn) {
+    metrics::gauge!(READ_LSN).set(read.0 as f64);
+    metrics::gauge!(CONFIRMED_LSN).set(confirmed.0 as f64);
+    metrics::gauge!(UNCONFIRMED_BYTES).set(read.bytes_since(confirmed) as f64);
+}
+
+/// A chunk of a snapshot was planned.
+pub fn snapshot_chunk_planned() {
+    metrics::counter!(SNAPSHOT_CHUNKS_TOTAL).increment(1);
+}
+
+/// Rows of a snapshot are about to be published.
+pub fn snapshot_rows(rows: usize) {
+    metrics::counter!(SNAPSHOT_ROWS_TOTAL).increment(rows as u64);
+}
+
+/// Replication starts over after a transient failure.
+pub fn restarted() {
+    metrics::counter!(RESTARTS_TOTAL).increment(1);
+}
+
+/// A Kafka transaction was aborted, to be tried again.
+pub fn transaction_aborted() {
+    metrics::counter!(TRANSACTIONS_ABORTED_TOTAL).increment(1);
+}
+
+/// An error with everything that caused it, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}
+
 /// Health of every stage in this process; clones share the same registry.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
@@ -17,8 +96,15 @@ impl Health {
     /// Registers a stage. `stuck_after` is how long an item may stay in it.
     pub fn stage(&self, name: &'static str, stuck_after: Duration) -> Stage {
         let state = Arc::new(Mutex::new(StageState::Starting));
-        let stage = Stage { name, stuck_after, state };
-        self.stages.lock().unwrap_or_else(PoisonError::into_inner).push(stage.clone());
+        let stage = Stage {
+            name,
+            stuck_after,
+            state,
+        };
+        self.stages
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(stage.clone());
         stage
     }
 
@@ -58,7 +144,9 @@ impl Stage {
 
     /// The stage cannot go on, for the reason given (no row values).
     pub fn failed(&self, reason: impl fmt::Display) {
-        self.set(StageState::Failed { reason: reason.to_string() });
+        self.set(StageState::Failed {
+            reason: reason.to_string(),
+        });
     }
 
     fn set(&self, state: StageState) {
@@ -66,19 +154,31 @@ impl Stage {
     }
 
     fn report(&self, now: Instant) -> StageReport {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let state = self
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let (condition, oldest, reason) = match state {
             StageState::Starting => (Condition::Starting, None, None),
             StageState::Idle => (Condition::Idle, None, None),
             StageState::Working { oldest } => {
                 let age = now.saturating_duration_since(oldest);
-                let condition =
-                    if age > self.stuck_after { Condition::Stuck } else { Condition::Working };
+                let condition = if age > self.stuck_after {
+                    Condition::Stuck
+                } else {
+                    Condition::Working
+                };
                 (condition, Some(age), None)
             }
             StageState::Failed { reason } => (Condition::Failed, None, Some(reason)),
         };
-        StageReport { name: self.name, condition, oldest, reason }
+        StageReport {
+            name: self.name,
+            condition,
+            oldest,
+            reason,
+        }
     }
 }
 
@@ -119,13 +219,21 @@ mod tests {
         let health = Health::default();
         let stage = health.stage("replicate.publish", Duration::from_secs(5));
         let start = Instant::now();
-        let condition =
-            |now: Instant| health.report(now).first().map(|report| report.condition).unwrap();
+        let condition = |now: Instant| {
+            health
+                .report(now)
+                .first()
+                .map(|report| report.condition)
+                .unwrap()
+        };
         assert_eq!(condition(start), Condition::Starting);
         stage.idle();
         assert_eq!(condition(start + Duration::from_secs(60)), Condition::Idle);
         stage.working_since(start);
-        assert_eq!(condition(start + Duration::from_secs(5)), Condition::Working);
+        assert_eq!(
+            condition(start + Duration::from_secs(5)),
+            Condition::Working
+        );
         assert_eq!(condition(start + Duration::from_secs(6)), Condition::Stuck);
         stage.failed("fenced");
         assert_eq!(condition(start), Condition::Failed);

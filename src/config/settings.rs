@@ -45,6 +45,9 @@ pub struct Source {
     pub decoding_memory_bytes: u64,
     /// How often a heartbeat is written through `pg_logical_emit_message`; zero switches it off.
     pub heartbeat_interval: Duration,
+    /// How long a start tries to reach source and brokers before it gives up; once it has streamed,
+    /// it tries for ever.
+    pub start_timeout: Duration,
 }
 
 /// What is read before streaming.

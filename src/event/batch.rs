@@ -55,6 +55,16 @@ impl Batch {
         }
     }
 
+    /// A copy: for the rare case that librdkafka still points into the original.
+    #[must_use]
+    pub fn duplicate(&self) -> Batch {
+        Batch {
+            bytes: self.bytes.clone(),
+            records: self.records.clone(),
+            headers: self.headers.clone(),
+        }
+    }
+
     /// Forgets the records, keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

@@ -100,6 +100,27 @@ impl Reader {
             .map_err(|source| Error::Read { topic, source })
     }
 
+    /// Whether a topic has never held a record, or holds none any more.
+    pub fn is_empty(kafka: &Kafka, topic: &str, timeout: Duration) -> Result<bool, Error> {
+        let reader = Reader::open(kafka, Isolation::Uncommitted)?;
+        let metadata = reader.consumer.fetch_metadata(Some(topic), timeout);
+        let metadata = metadata.map_err(|source| Error::Read {
+            topic: topic.to_owned(),
+            source,
+        })?;
+        for partition in metadata
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.partitions())
+        {
+            let (first, end) = reader.watermarks(topic, partition.id(), timeout)?;
+            if first != end {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The consumer, for reading that does not end at an offset.
     pub fn consumer(&self) -> &BaseConsumer {
         &self.consumer

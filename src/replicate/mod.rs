@@ -1,1 +1,111 @@
-//! placeholder
+//! Replication: a published table's committed changes become records of its Kafka topic, each once.
+//!
+//! ```text
+//!  source ─▶ stream ─▶ capture ─▶ batch ─▶ publisher ─▶ Kafka
+//!    ▲         │ decides with `machine`       │
+//!    └ confirm ┴───────── committed ◀─────────┘
+//! ```
+//!
+//! [`run`] owns a thread with a runtime of its own, since reading hot data pauses it for fractions of a
+//! millisecond. Each start does everything anew: lease, position, slot; so a transient failure of
+//! either side is mended by starting over, and there is one way to resume, not two.
+
+mod begin;
+mod capture;
+mod error;
+mod heartbeat;
+mod lease;
+mod machine;
+mod publisher;
+mod resume;
+mod snapshot;
+mod start;
+mod stream;
+mod tables;
+
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+pub use error::Error;
+
+use crate::config::settings::Settings;
+use crate::step::{Role, Steps};
+use crate::telemetry::{self, Health, Stage};
+
+/// Pause before the first fresh start; doubles up to [`RESTART_PAUSE_MAX`].
+const RESTART_PAUSE_MIN: Duration = Duration::from_millis(200);
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// An event that stays in a stage for longer than this is stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+
+/// What every start needs.
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) steps: Steps,
+    pub(crate) reading: Stage,
+    pub(crate) publishing: Stage,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Replicates until the shutdown, or until something fails that a fresh start cannot mend.
+pub async fn run(
+    settings: &Settings,
+    health: &Health,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let context = Context {
+        settings: settings.clone(),
+        steps: Steps::open(&settings.steps, Role::Replicate).map_err(Error::Steps)?,
+        reading: health.stage("replicate.read", STUCK_AFTER),
+        publishing: health.stage("replicate.publish", STUCK_AFTER),
+        shutdown,
+    };
+    let thread = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(Error::Thread)?;
+        runtime.block_on(supervise(&context))
+    });
+    thread.await.unwrap_or(Err(Error::PublisherEnded))
+}
+
+/// Starts over after each transient failure. Before the first success that is bounded by the
+/// configured time, so that a wrong address does not look like a slow start.
+async fn supervise(context: &Context) -> Result<(), Error> {
+    let patience = context
+        .settings
+        .source
+        .as_ref()
+        .map_or(Duration::ZERO, |s| s.start_timeout);
+    let began = Instant::now();
+    let mut streamed = false;
+    let mut pause = RESTART_PAUSE_MIN;
+    loop {
+        let (error, started) = match start::session(context).await {
+            Ok(()) => return Ok(()),
+            Err(failure) => (failure.error, failure.streamed),
+        };
+        streamed |= started;
+        if started {
+            pause = RESTART_PAUSE_MIN;
+        }
+        context.reading.failed(&error);
+        let hopeless = !streamed && began.elapsed() >= patience;
+        if !error.is_transient() || hopeless || context.shutdown.is_cancelled() {
+            return if context.shutdown.is_cancelled() && error.is_transient() {
+                tracing::warn!(error = %telemetry::chain(&error), "ended before the stream was drained");
+                Ok(())
+            } else {
+                Err(error)
+            };
+        }
+        telemetry::restarted();
+        tracing::warn!(error = %telemetry::chain(&error), ?pause, "replication interrupted: starting over");
+        tokio::select! {
+            () = context.shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => pause = (pause * 2).min(RESTART_PAUSE_MAX),
+        }
+    }
+}

@@ -30,6 +30,10 @@ impl Statements {
     }
 
     fn lookup(&self, sql: &'static str) -> Option<Statement> {
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned()
+        self.prepared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(sql)
+            .cloned()
     }
 }

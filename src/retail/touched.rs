@@ -77,12 +77,22 @@ impl Touched {
 
     /// The pair's level changed.
     pub fn stock(&mut self, pair: Pair, position: Position) {
-        keep_latest(&mut self.pairs, pair, Cause { kind: CauseKind::Stock, position });
+        keep_latest(
+            &mut self.pairs,
+            pair,
+            Cause {
+                kind: CauseKind::Stock,
+                position,
+            },
+        );
     }
 
     /// An order of the pair changed; without a customer it is no habit.
     pub fn order(&mut self, customer_id: Option<i64>, pair: Pair, position: Position) {
-        let cause = Cause { kind: CauseKind::Order, position };
+        let cause = Cause {
+            kind: CauseKind::Order,
+            position,
+        };
         keep_latest(&mut self.pairs, pair, cause);
         if let Some(customer_id) = customer_id {
             keep_latest(&mut self.tuples, Tuple { customer_id, pair }, cause);
@@ -91,7 +101,10 @@ impl Touched {
 
     /// The customer's row changed.
     pub fn customer(&mut self, customer_id: i64, position: Position) {
-        let cause = Cause { kind: CauseKind::Tier, position };
+        let cause = Cause {
+            kind: CauseKind::Tier,
+            position,
+        };
         keep_latest(&mut self.customers, customer_id, cause);
     }
 }
@@ -113,15 +126,37 @@ mod tests {
 
     #[test]
     fn the_highest_position_names_the_cause() {
-        let pair = Pair { store_id: 1, product_id: 2 };
+        let pair = Pair {
+            store_id: 1,
+            product_id: 2,
+        };
         let at = |ordinal| Position::new(1, Lsn(8), ordinal);
         let mut touched = Touched::default();
         touched.order(Some(7), pair, at(3));
         touched.stock(pair, at(2));
-        assert_eq!(touched.pairs[&pair], Cause { kind: CauseKind::Order, position: at(3) });
+        assert_eq!(
+            touched.pairs[&pair],
+            Cause {
+                kind: CauseKind::Order,
+                position: at(3)
+            }
+        );
         touched.stock(pair, at(4));
-        assert_eq!(touched.pairs[&pair], Cause { kind: CauseKind::Stock, position: at(4) });
-        assert_eq!(touched.tuples[&Tuple { customer_id: 7, pair }].position, at(3));
+        assert_eq!(
+            touched.pairs[&pair],
+            Cause {
+                kind: CauseKind::Stock,
+                position: at(4)
+            }
+        );
+        assert_eq!(
+            touched.tuples[&Tuple {
+                customer_id: 7,
+                pair
+            }]
+                .position,
+            at(3)
+        );
         touched.order(None, pair, at(5));
         assert_eq!(touched.tuples.len(), 1);
     }

@@ -1,0 +1,388 @@
+//! pgoutput messages become records of the filling batch.
+//!
+//! Counts ordinals (from 1, every insert, update, delete, truncate and message of a transaction as the
+//! server sent them, before any filter of ours), keeps the last transaction boundary, and skips what a
+//! split transaction had already published when the process ended.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::Error;
+use super::machine::Fill;
+use crate::event::{
+    Batch, Change, EncodeError, Encoder, Epoch, HEARTBEAT_PREFIX, LogicalMessage, Lsn, Plan,
+    Transaction,
+};
+use crate::pgoutput::{self, Message, Relation, RelationIds};
+
+/// Where a batch ends: what its position record says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Point {
+    /// Streaming resumes here: everything below has been published.
+    pub(crate) resume: Lsn,
+    /// Commit LSN of the last transaction with a published change.
+    pub(crate) commit_lsn: Lsn,
+    /// Its last published ordinal.
+    pub(crate) ordinal: u64,
+    /// The LSN of that change, to recognise it by.
+    pub(crate) last_change_lsn: Lsn,
+}
+
+impl Point {
+    /// Whether a transaction was published in part.
+    pub(crate) fn is_split(&self) -> bool {
+        self.commit_lsn >= self.resume && self.ordinal > 0
+    }
+}
+
+/// A table that changes are captured from.
+#[derive(Debug)]
+pub(crate) struct CapturedTable {
+    /// How its rows are encoded.
+    pub(crate) plan: Plan,
+    /// Partitions of its topic.
+    pub(crate) partitions: i32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    commit_lsn: Lsn,
+    commit_time_us: i64,
+    ordinal: u64,
+    last_change_lsn: Lsn,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Boundary {
+    point: Point,
+    records: usize,
+    bytes: usize,
+    headers: usize,
+}
+
+/// The filling batch and what is needed to fill it.
+#[derive(Debug)]
+pub(crate) struct Capture {
+    encoder: Encoder,
+    epoch: Epoch,
+    tables: HashMap<u32, CapturedTable>,
+    heartbeat_topic: u32,
+    batch: Batch,
+    commit_times_us: Vec<i64>,
+    boundary: Boundary,
+    open: Option<Open>,
+    oldest: Option<Instant>,
+    skip: Option<Point>,
+    last_commit_lsn: Option<Lsn>,
+}
+
+/// A closed batch.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    /// The records.
+    pub(crate) batch: Batch,
+    /// Where it ends.
+    pub(crate) point: Point,
+    /// Commit times of its whole transactions, microseconds since 1970.
+    pub(crate) commit_times_us: Vec<i64>,
+}
+
+impl Capture {
+    /// Captures from `start` on; if that is inside a split transaction, what it had published is
+    /// skipped.
+    pub(crate) fn new(encoder: Encoder, epoch: Epoch, heartbeat_topic: u32, start: Point) -> Self {
+        Capture {
+            encoder,
+            epoch,
+            tables: HashMap::new(),
+            heartbeat_topic,
+            batch: Batch::default(),
+            commit_times_us: Vec::new(),
+            boundary: Boundary {
+                point: start,
+                ..Boundary::default()
+            },
+            open: None,
+            oldest: None,
+            skip: start.is_split().then_some(start),
+            last_commit_lsn: None,
+        }
+    }
+
+    /// The encoder, for compiling plans.
+    pub(crate) fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// Makes a relation's changes known. Replaces an earlier version.
+    pub(crate) fn describe(&mut self, relation: u32, table: CapturedTable) {
+        self.tables.insert(relation, table);
+    }
+
+    /// What the batch holds.
+    pub(crate) fn fill(&self) -> Fill {
+        Fill {
+            bytes: self.batch.bytes.len(),
+            records: self.batch.records.len(),
+            whole_records: self.boundary.records,
+            oldest: self.oldest,
+        }
+    }
+
+    /// Where the last whole transaction ended.
+    pub(crate) fn resume(&self) -> Lsn {
+        self.boundary.point.resume
+    }
+
+    /// The server has sent everything below `lsn`, and says so between two transactions: nothing
+    /// there concerns us.
+    pub(crate) fn advance(&mut self, lsn: Lsn) {
+        if self.open.is_none() {
+            let point = &mut self.boundary.point;
+            point.resume = point.resume.max(lsn);
+        }
+    }
+
+    /// Applies one message. A relation is returned: it has to be described before the next message.
+    pub(crate) fn apply(
+        &mut self,
+        lsn: Lsn,
+        data: &[u8],
+        now: Instant,
+        now_us: i64,
+    ) -> Result<Option<Relation>, Error> {
+        match pgoutput::parse(data).map_err(|source| Error::Malformed { lsn, source })? {
+            Message::Begin {
+                final_lsn,
+                commit_time_us,
+                xid,
+            } => {
+                self.begin(lsn, final_lsn, commit_time_us, xid)?;
+            }
+            Message::Commit { end_lsn, .. } => self.commit(lsn, end_lsn, now)?,
+            Message::Relation(relation) => return Ok(Some(relation)),
+            Message::Insert { relation, new } => {
+                if let Some(change) = self.change(lsn, now_us)? {
+                    let plan = plan(&self.tables, relation, lsn)?;
+                    encoded(self.encoder.insert(plan, change, new, &mut self.batch), lsn)?;
+                }
+            }
+            Message::Update { relation, old, new } => {
+                if let Some(change) = self.change(lsn, now_us)? {
+                    let plan = plan(&self.tables, relation, lsn)?;
+                    encoded(
+                        self.encoder.update(plan, change, old, new, &mut self.batch),
+                        lsn,
+                    )?;
+                }
+            }
+            Message::Delete { relation, old } => {
+                if let Some(change) = self.change(lsn, now_us)? {
+                    let plan = plan(&self.tables, relation, lsn)?;
+                    encoded(self.encoder.delete(plan, change, old, &mut self.batch), lsn)?;
+                }
+            }
+            Message::Truncate { relations, .. } => {
+                if let Some(change) = self.change(lsn, now_us)? {
+                    self.truncate(relations, change)?;
+                }
+            }
+            Message::Message {
+                transactional,
+                prefix,
+                content,
+                ..
+            } => {
+                if transactional {
+                    self.message(lsn, now_us, prefix, content)?;
+                }
+            }
+            Message::Origin { .. } | Message::Type(_) => {}
+        }
+        Ok(None)
+    }
+
+    fn begin(&mut self, lsn: Lsn, commit_lsn: Lsn, time_us: i64, xid: u32) -> Result<(), Error> {
+        if self.open.is_some() {
+            return Err(Error::OutOfPlace {
+                message: "begin",
+                lsn,
+            });
+        }
+        if let Some(skip) = self.skip.filter(|skip| skip.commit_lsn < commit_lsn) {
+            return Err(split_differs(&skip, commit_lsn));
+        }
+        self.encoder.begin(&Transaction {
+            epoch: self.epoch,
+            commit_lsn,
+            commit_time_us: time_us,
+            xid: Some(xid),
+            last_commit_lsn: self.last_commit_lsn,
+        });
+        self.open = Some(Open {
+            commit_lsn,
+            commit_time_us: time_us,
+            ordinal: 0,
+            last_change_lsn: Lsn::ZERO,
+        });
+        Ok(())
+    }
+
+    fn commit(&mut self, lsn: Lsn, end_lsn: Lsn, now: Instant) -> Result<(), Error> {
+        let open = self.open.take().ok_or(Error::OutOfPlace {
+            message: "commit",
+            lsn,
+        })?;
+        self.last_commit_lsn = Some(open.commit_lsn);
+        if let Some(skip) = self.skip.take_if(|skip| skip.commit_lsn == open.commit_lsn)
+            && open.ordinal < skip.ordinal
+        {
+            return Err(split_differs(&skip, open.last_change_lsn));
+        }
+        if self.batch.records.len() > self.boundary.records {
+            self.commit_times_us.push(open.commit_time_us);
+            self.oldest.get_or_insert(now);
+        }
+        self.boundary = Boundary {
+            point: Point {
+                resume: end_lsn,
+                ..reached(&open)
+            },
+            records: self.batch.records.len(),
+            bytes: self.batch.bytes.len(),
+            headers: self.batch.headers.len(),
+        };
+        Ok(())
+    }
+
+    /// Counts a change of the open transaction; `None` when it was published before.
+    fn change(&mut self, lsn: Lsn, now_us: i64) -> Result<Option<Change>, Error> {
+        let open = self.open.as_mut().ok_or(Error::OutOfPlace {
+            message: "change",
+            lsn,
+        })?;
+        open.ordinal += 1;
+        open.last_change_lsn = lsn;
+        if let Some(skip) = &self.skip
+            && published_before(skip, open)?
+        {
+            return Ok(None);
+        }
+        Ok(Some(Change {
+            lsn,
+            ordinal: open.ordinal,
+            now_us,
+        }))
+    }
+
+    fn truncate(&mut self, relations: RelationIds<'_>, change: Change) -> Result<(), Error> {
+        for relation in relations.iter() {
+            let table = self.tables.get(&relation).ok_or(Error::UnknownRelation {
+                relation,
+                lsn: change.lsn,
+            })?;
+            self.encoder
+                .truncate(&table.plan, change, table.partitions, &mut self.batch);
+        }
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        lsn: Lsn,
+        now_us: i64,
+        prefix: &str,
+        content: &[u8],
+    ) -> Result<(), Error> {
+        let Some(change) = self.change(lsn, now_us)? else {
+            return Ok(());
+        };
+        if prefix == HEARTBEAT_PREFIX {
+            let message = LogicalMessage {
+                transactional: true,
+                prefix,
+                content,
+            };
+            self.encoder
+                .message(self.heartbeat_topic, change, &message, &mut self.batch);
+        }
+        Ok(())
+    }
+
+    /// Takes the batch up to the last boundary, or all of it, and goes on in `spare`.
+    pub(crate) fn close(&mut self, split: bool, spare: Batch, spare_times: Vec<i64>) -> Closed {
+        let point = match (&self.open, split) {
+            (Some(open), true) => Point {
+                resume: self.boundary.point.resume,
+                ..reached(open)
+            },
+            _ => self.boundary.point,
+        };
+        let mut batch = std::mem::replace(&mut self.batch, spare);
+        self.batch.clear();
+        if !split {
+            let Boundary {
+                records,
+                bytes,
+                headers,
+                ..
+            } = self.boundary;
+            batch.move_tail(records, bytes, headers, &mut self.batch);
+        }
+        let mut times = std::mem::replace(&mut self.commit_times_us, spare_times);
+        self.commit_times_us.clear();
+        if split {
+            times.clear();
+        }
+        self.oldest = None;
+        self.boundary = Boundary {
+            point: self.boundary.point,
+            ..Boundary::default()
+        };
+        Closed {
+            batch,
+            point,
+            commit_times_us: times,
+        }
+    }
+}
+
+fn reached(open: &Open) -> Point {
+    Point {
+        resume: Lsn::ZERO,
+        commit_lsn: open.commit_lsn,
+        ordinal: open.ordinal,
+        last_change_lsn: open.last_change_lsn,
+    }
+}
+
+/// Whether the open transaction's latest change had been published before the process ended.
+fn published_before(skip: &Point, open: &Open) -> Result<bool, Error> {
+    if open.commit_lsn != skip.commit_lsn {
+        return Ok(open.commit_lsn < skip.commit_lsn);
+    }
+    if open.ordinal == skip.ordinal && open.last_change_lsn != skip.last_change_lsn {
+        return Err(split_differs(skip, open.last_change_lsn));
+    }
+    Ok(open.ordinal <= skip.ordinal)
+}
+
+fn split_differs(skip: &Point, found: Lsn) -> Error {
+    Error::SplitDiffers {
+        commit_lsn: skip.commit_lsn,
+        ordinal: skip.ordinal,
+        expected: skip.last_change_lsn,
+        found,
+    }
+}
+
+fn plan(tables: &HashMap<u32, CapturedTable>, relation: u32, lsn: Lsn) -> Result<&Plan, Error> {
+    let table = tables
+        .get(&relation)
+        .ok_or(Error::UnknownRelation { relation, lsn })?;
+    Ok(&table.plan)
+}
+
+fn encoded(result: Result<(), EncodeError>, lsn: Lsn) -> Result<(), Error> {
+    result.map_err(|source| Error::Encode { lsn, source })
+}

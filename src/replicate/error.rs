@@ -1,0 +1,245 @@
+//! What ends replication, or makes it start over.
+
+use crate::connection;
+use crate::event::{EncodeError, Lsn, Position};
+use crate::exit::ExitCode;
+use crate::kafka;
+use crate::pgoutput::ParseError;
+use crate::postgres::{self, RowsError};
+
+/// A failure of the replicator. Transient ones make it reconnect, with a growing pause; the others end
+/// it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The source could not be reached.
+    #[error("source database")]
+    Connection(#[from] connection::Error),
+    /// The source's server, slot or publication.
+    #[error("source")]
+    Postgres(#[from] postgres::Error),
+    /// Kafka.
+    #[error("kafka")]
+    Kafka(#[from] kafka::Error),
+    /// A message of the replication stream that we cannot read.
+    #[error("malformed message in the replication stream at {lsn}")]
+    Malformed {
+        /// Where it stands in the log.
+        lsn: Lsn,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// A row that cannot become an event.
+    #[error("cannot encode the change at {lsn}")]
+    Encode {
+        /// Where it stands in the log.
+        lsn: Lsn,
+        /// What is wrong with it.
+        source: EncodeError,
+    },
+    /// A change of a relation that was never described: the server broke the protocol.
+    #[error("change of the unknown relation {relation} at {lsn}: the server never described it")]
+    UnknownRelation {
+        /// Its object id.
+        relation: u32,
+        /// Where the change stands in the log.
+        lsn: Lsn,
+    },
+    /// A message outside a transaction, or a transaction inside another: the server broke the protocol.
+    #[error("{message} at {lsn} where the protocol does not allow it")]
+    OutOfPlace {
+        /// The message's name.
+        message: &'static str,
+        /// Where it stands in the log.
+        lsn: Lsn,
+    },
+    /// The transaction that was published in part comes back different.
+    #[error(
+        "the transaction at {commit_lsn} differs from the one published in part up to change \
+         {ordinal}: expected that change at {expected}, found it at {found}; the publication or its \
+         options have changed since. restore them, or take a new snapshot with \
+         source.snapshot = \"when-needed\" after dropping the slot"
+    )]
+    SplitDiffers {
+        /// The transaction.
+        commit_lsn: Lsn,
+        /// The last published change.
+        ordinal: u64,
+        /// Its recorded LSN.
+        expected: Lsn,
+        /// Its LSN now.
+        found: Lsn,
+    },
+    /// Changes are missing between the position and the slot.
+    #[error(
+        "changes from {from} to {until} are missing: slot \"{slot}\" no longer holds them. set \
+         source.snapshot = \"when-needed\" to read the tables again, or restore the slot"
+    )]
+    HistoryLost {
+        /// The slot.
+        slot: String,
+        /// First missing LSN.
+        from: Lsn,
+        /// The slot's present LSN, or that it is gone.
+        until: String,
+    },
+    /// The slot exists, no position does, and the topics are not empty.
+    #[error(
+        "slot \"{slot}\" exists, but topic {position_topic} holds no position and topic {topic} is not \
+         empty: another tidewater or another prefix may use the slot. name another source.slot, or \
+         drop the slot with select pg_drop_replication_slot('{slot}') and delete the topics"
+    )]
+    PositionMissing {
+        /// The slot.
+        slot: String,
+        /// The topic that should hold the position.
+        position_topic: String,
+        /// A topic that holds records.
+        topic: String,
+    },
+    /// The recorded position is of another server or database.
+    #[error(
+        "the position in {topic} is of system {recorded}, but the source is system {found}: this is \
+         another server. use another kafka.prefix or source.slot, or accept the new source with \
+         tidewater position adopt"
+    )]
+    SourceChanged {
+        /// The position topic.
+        topic: String,
+        /// System identifier and database of the record.
+        recorded: String,
+        /// Those of the source.
+        found: String,
+    },
+    /// Another process has moved the position.
+    #[error(
+        "another replicator has moved the position from {} to {}: this one ends",
+        display(expected.as_ref()), display(found.as_ref())
+    )]
+    PositionMoved {
+        /// Our last acknowledged position.
+        expected: Option<Position>,
+        /// The committed one.
+        found: Option<Position>,
+    },
+    /// The advisory lock is no longer ours.
+    #[error("the lease \"{name}\" is no longer held: its connection was lost")]
+    LeaseLost {
+        /// The lock's name.
+        name: String,
+    },
+    /// The source answers no status.
+    #[error("the source has been silent for {seconds} s")]
+    SourceSilent {
+        /// For how long.
+        seconds: u64,
+    },
+    /// The last commit did not come in time.
+    #[error(
+        "the last batch was not committed within {seconds} s of the shutdown; it will be sent again"
+    )]
+    DrainTimedOut {
+        /// For how long it was waited for.
+        seconds: u64,
+    },
+    /// A heartbeat could not be written.
+    #[error("cannot write the heartbeat")]
+    Heartbeat(#[source] tokio_postgres::Error),
+    /// The control connection failed.
+    #[error("source catalog query failed")]
+    Catalog(#[source] tokio_postgres::Error),
+    /// A thread could not be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+    /// The step file could not be opened.
+    #[error("cannot open the step file")]
+    Steps(#[source] std::io::Error),
+    /// The publisher's thread panicked.
+    #[error("the publisher ended without an outcome")]
+    PublisherEnded,
+    /// A snapshot worker's thread panicked.
+    #[error("a snapshot worker ended without an outcome")]
+    WorkerEnded,
+    /// A table pattern that cannot be read.
+    #[error("source.tables")]
+    Patterns(#[source] postgres::PatternsError),
+    /// A section of the configuration that this role needs is missing.
+    #[error("the configuration has no [{0}] section, which replication needs")]
+    SectionMissing(&'static str),
+    /// Stopped on request, or before a fresh start.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl From<RowsError<Error>> for Error {
+    fn from(error: RowsError<Error>) -> Self {
+        match error {
+            RowsError::Source(source) => Error::Postgres(source),
+            RowsError::Row(error) => error,
+        }
+    }
+}
+
+fn display(position: Option<&Position>) -> String {
+    position.map_or_else(|| "none".to_owned(), Position::to_string)
+}
+
+impl Error {
+    /// Whether a fresh start may mend it.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Connection(error) => error.is_transient(),
+            Error::Postgres(error) => error.is_transient(),
+            Error::Kafka(error) => error.is_transient(),
+            Error::LeaseLost { .. }
+            | Error::SourceSilent { .. }
+            | Error::Heartbeat(_)
+            | Error::Catalog(_)
+            | Error::Interrupted => true,
+            Error::Malformed { .. }
+            | Error::Encode { .. }
+            | Error::UnknownRelation { .. }
+            | Error::OutOfPlace { .. }
+            | Error::SplitDiffers { .. }
+            | Error::HistoryLost { .. }
+            | Error::PositionMissing { .. }
+            | Error::SourceChanged { .. }
+            | Error::PositionMoved { .. }
+            | Error::DrainTimedOut { .. }
+            | Error::Thread(_)
+            | Error::Steps(_)
+            | Error::PublisherEnded
+            | Error::WorkerEnded
+            | Error::Patterns(_)
+            | Error::SectionMissing(_) => false,
+        }
+    }
+
+    /// The process's exit code when this ends it.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Error::Connection(error) => error.exit_code(),
+            Error::Postgres(error) => error.exit_code(),
+            Error::Kafka(error) => error.exit_code(),
+            Error::SplitDiffers { .. }
+            | Error::HistoryLost { .. }
+            | Error::PositionMissing { .. } => ExitCode::HistoryLost,
+            Error::SourceChanged { .. } => ExitCode::SourceChanged,
+            Error::PositionMoved { .. } => ExitCode::Fenced,
+            Error::LeaseLost { .. } => ExitCode::SlotBusy,
+            Error::SourceSilent { .. } | Error::Heartbeat(_) | Error::Catalog(_) => {
+                ExitCode::SourceUnreachable
+            }
+            Error::SectionMissing(_) | Error::Patterns(_) => ExitCode::Configuration,
+            Error::Malformed { .. }
+            | Error::Encode { .. }
+            | Error::UnknownRelation { .. }
+            | Error::OutOfPlace { .. }
+            | Error::DrainTimedOut { .. }
+            | Error::Thread(_)
+            | Error::Steps(_)
+            | Error::PublisherEnded
+            | Error::WorkerEnded
+            | Error::Interrupted => ExitCode::Failure,
+        }
+    }
+}

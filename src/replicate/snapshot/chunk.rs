@@ -1,0 +1,198 @@
+//! Chunks: half-open key ranges that together cover a table.
+//!
+//! ```text
+//!  (−∞, k₁)  [k₁, k₂)  [k₂, k₃)  …  [kₙ, +∞)
+//! ```
+//!
+//! A boundary is found by walking the key's index, one step of `rows` keys at a time, so any key works,
+//! composite and textual ones included, and nothing needs to be monotonic. The first range has no lower
+//! and the last no upper bound: together they cover every key. A table without a key is one chunk.
+
+use crate::connection::{quote_identifier, quote_literal};
+
+/// A table as the snapshot reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SnapshotTable {
+    /// Schema name.
+    pub(crate) schema: String,
+    /// Table name.
+    pub(crate) name: String,
+    /// Published columns in attribute order.
+    pub(crate) columns: Vec<String>,
+    /// Key columns with their types' names, as `format_type` gives them; empty without a key.
+    pub(crate) key: Vec<KeyColumn>,
+    /// Partitions of a partitioned table are read through it.
+    pub(crate) partitioned: bool,
+    /// The publication's row filter.
+    pub(crate) row_filter: Option<String>,
+}
+
+/// One column of a table's key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyColumn {
+    /// Column name.
+    pub(crate) name: String,
+    /// Type name that a literal of it is cast to.
+    pub(crate) type_name: String,
+}
+
+/// A half-open range of keys; the bounds are the key columns' text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// First key of the range; `None`: from the very first.
+    pub(crate) from: Option<Vec<String>>,
+    /// First key after the range; `None`: to the very last.
+    pub(crate) until: Option<Vec<String>>,
+}
+
+impl SnapshotTable {
+    fn source(&self) -> String {
+        let only = if self.partitioned { "" } else { "only " };
+        format!(
+            "{only}{}.{}",
+            quote_identifier(&self.schema),
+            quote_identifier(&self.name)
+        )
+    }
+
+    fn row(&self, values: &[String]) -> String {
+        let cast = |(column, value): (&KeyColumn, &String)| {
+            format!("{}::{}", quote_literal(value), column.type_name)
+        };
+        let items: Vec<String> = self.key.iter().zip(values).map(cast).collect();
+        format!("row({})", items.join(", "))
+    }
+
+    fn key_row(&self) -> String {
+        format!("row({})", self.key_names())
+    }
+
+    fn key_names(&self) -> String {
+        let names: Vec<String> = self
+            .key
+            .iter()
+            .map(|key| quote_identifier(&key.name))
+            .collect();
+        names.join(", ")
+    }
+
+    fn conditions(&self, range: &Range) -> String {
+        let mut conditions = Vec::new();
+        if let Some(from) = &range.from {
+            conditions.push(format!("{} >= {}", self.key_row(), self.row(from)));
+        }
+        if let Some(until) = &range.until {
+            conditions.push(format!("{} < {}", self.key_row(), self.row(until)));
+        }
+        if let Some(filter) = &self.row_filter {
+            conditions.push(format!("({filter})"));
+        }
+        if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" where {}", conditions.join(" and "))
+        }
+    }
+
+    /// The query that reads one range.
+    pub(crate) fn select(&self, range: &Range) -> String {
+        let columns: Vec<String> = self
+            .columns
+            .iter()
+            .map(|name| quote_identifier(name))
+            .collect();
+        format!(
+            "select {} from {}{}",
+            columns.join(", "),
+            self.source(),
+            self.conditions(range)
+        )
+    }
+
+    /// The query that finds the boundary `rows` keys after `from`; its one row is the boundary's key as
+    /// text, and no row means that fewer remain.
+    pub(crate) fn next_boundary(&self, from: Option<&Vec<String>>, rows: u64) -> String {
+        let texts: Vec<String> = self
+            .key
+            .iter()
+            .map(|key| format!("{}::text", quote_identifier(&key.name)))
+            .collect();
+        let range = Range {
+            from: from.cloned(),
+            until: None,
+        };
+        let unfiltered = SnapshotTable {
+            row_filter: None,
+            ..self.clone()
+        };
+        format!(
+            "select {} from {}{} order by {} offset {rows} limit 1",
+            texts.join(", "),
+            self.source(),
+            unfiltered.conditions(&range),
+            self.key_names(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> SnapshotTable {
+        let key = |name: &str, type_name: &str| KeyColumn {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+        };
+        SnapshotTable {
+            schema: "public".to_owned(),
+            name: "inventory".to_owned(),
+            columns: ["store_id", "product_id", "on_hand"]
+                .map(str::to_owned)
+                .to_vec(),
+            key: vec![key("store_id", "bigint"), key("product_id", "bigint")],
+            partitioned: false,
+            row_filter: None,
+        }
+    }
+
+    fn bound(store: &str, product: &str) -> Option<Vec<String>> {
+        Some(vec![store.to_owned(), product.to_owned()])
+    }
+
+    #[test]
+    fn a_whole_table_has_no_condition() {
+        assert_eq!(
+            table().select(&Range::default()),
+            r#"select "store_id", "product_id", "on_hand" from only "public"."inventory""#
+        );
+    }
+
+    #[test]
+    fn a_range_is_half_open() {
+        let range = Range {
+            from: bound("1", "7"),
+            until: bound("2", "3"),
+        };
+        let query = table().select(&range);
+        let expected = r#" where row("store_id", "product_id") >= row('1'::bigint, '7'::bigint) and row("store_id", "product_id") < row('2'::bigint, '3'::bigint)"#;
+        assert!(query.ends_with(expected), "{query}");
+    }
+
+    #[test]
+    fn a_row_filter_applies_to_the_rows_and_not_to_the_boundaries() {
+        let filtered = SnapshotTable {
+            row_filter: Some("on_hand > 0".to_owned()),
+            ..table()
+        };
+        assert!(
+            filtered
+                .select(&Range::default())
+                .ends_with(" where (on_hand > 0)")
+        );
+        assert_eq!(
+            filtered.next_boundary(None, 1000),
+            r#"select "store_id"::text, "product_id"::text from only "public"."inventory" order by "store_id", "product_id" offset 1000 limit 1"#
+        );
+    }
+}

@@ -1,0 +1,219 @@
+//! Plans the chunks of all tables and runs the workers.
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::worker::{Worker, WorkerSettings};
+use super::{Range, SnapshotTable};
+use crate::event::{Encoder, Plan, SnapshotRead};
+use crate::postgres::{Session, SessionKind};
+use crate::replicate::Error;
+use crate::telemetry;
+
+/// Bytes of table data that one chunk should hold; its events are about three times as large, which a
+/// worker publishes in transactions of its batch limit.
+const CHUNK_BYTES: u64 = 8 << 20;
+/// Bounds of a chunk, rows.
+const CHUNK_ROWS_MIN: u64 = 1_000;
+const CHUNK_ROWS_MAX: u64 = 100_000;
+/// Chunks that wait for a worker.
+const QUEUE_CHUNKS: usize = 8;
+
+/// A table that a snapshot reads, with its encoder's plan.
+#[derive(Debug)]
+pub(crate) struct ReadTable {
+    /// How it is read.
+    pub(crate) table: SnapshotTable,
+    /// How its rows are encoded.
+    pub(crate) plan: Plan,
+    /// Partitions of its topic.
+    pub(crate) partitions: i32,
+    /// Estimated rows; negative when never analysed.
+    pub(crate) rows_estimate: i64,
+    /// Size on disk, bytes.
+    pub(crate) bytes_estimate: i64,
+}
+
+/// One range of one table.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    /// Index of the table.
+    pub(crate) table: usize,
+    /// Its keys.
+    pub(crate) range: Range,
+}
+
+/// One snapshot of a set of tables.
+pub(crate) struct Snapshot {
+    /// Largest first.
+    pub(crate) tables: Arc<Vec<ReadTable>>,
+    /// Position and time of every read.
+    pub(crate) read: SnapshotRead,
+    /// What workers need beside the tables.
+    pub(crate) settings: WorkerSettings,
+    /// Parallel connections.
+    pub(crate) workers: u16,
+}
+
+impl Snapshot {
+    /// Reads and publishes every row. Returns how many there were.
+    pub(crate) async fn run(
+        &self,
+        encoder: &Encoder,
+        shutdown: &CancellationToken,
+    ) -> Result<u64, Error> {
+        let started = Instant::now();
+        let stop = shutdown.child_token();
+        let (queue, chunks) = sync_channel::<Chunk>(QUEUE_CHUNKS);
+        let chunks = Arc::new(std::sync::Mutex::new(chunks));
+        let mut threads = Vec::new();
+        for index in 0..self.workers {
+            let worker = Worker {
+                index,
+                settings: self.settings.clone(),
+                tables: Arc::clone(&self.tables),
+                read: self.read,
+                chunks: Arc::clone(&chunks),
+                stop: stop.clone(),
+            };
+            threads.push(worker.spawn(encoder)?);
+        }
+        let planned = self.plan(|chunk| send(&queue, chunk, &stop)).await;
+        drop(queue);
+        let rows = join(threads).await;
+        // A worker's own failure explains a planner that could not hand over its chunks.
+        let rows = match (rows, planned) {
+            (Err(error), _) | (Ok(_), Err(error)) => return Err(error),
+            (Ok(rows), Ok(())) => rows,
+        };
+        if shutdown.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        tracing::info!(rows, tables = self.tables.len(), elapsed = ?started.elapsed(), "snapshot read");
+        Ok(rows)
+    }
+
+    async fn plan(
+        &self,
+        mut hand_over: impl FnMut(Chunk) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut session = self.settings.open(SessionKind::Ordinary).await?;
+        for (index, read) in self.tables.iter().enumerate() {
+            let rows = chunk_rows(read.rows_estimate, read.bytes_estimate);
+            let mut from = None;
+            loop {
+                let until = next_boundary(&mut session, &read.table, from.as_ref(), rows).await?;
+                let last = until.is_none();
+                hand_over(Chunk {
+                    table: index,
+                    range: Range {
+                        from,
+                        until: until.clone(),
+                    },
+                })?;
+                telemetry::snapshot_chunk_planned();
+                if last {
+                    break;
+                }
+                from = until;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn next_boundary(
+    session: &mut Session,
+    table: &SnapshotTable,
+    from: Option<&Vec<String>>,
+    rows: u64,
+) -> Result<Option<Vec<String>>, Error> {
+    if table.key.is_empty() {
+        return Ok(None);
+    }
+    let found = session.query(&table.next_boundary(from, rows)).await?;
+    // Key columns are not null, so a row is a boundary.
+    Ok(found
+        .into_iter()
+        .next()
+        .map(|row| row.into_iter().flatten().collect()))
+}
+
+/// Rows of a chunk of about [`CHUNK_BYTES`], given the estimates of the whole table.
+fn chunk_rows(rows: i64, bytes: i64) -> u64 {
+    let (rows, bytes) = (
+        u64::try_from(rows).unwrap_or(0),
+        u64::try_from(bytes).unwrap_or(0),
+    );
+    if rows == 0 || bytes == 0 {
+        return CHUNK_ROWS_MAX / 2;
+    }
+    (CHUNK_BYTES / (bytes / rows).max(1)).clamp(CHUNK_ROWS_MIN, CHUNK_ROWS_MAX)
+}
+
+/// Waits for a place in the queue, and gives up when the workers have stopped.
+fn send(
+    queue: &std::sync::mpsc::SyncSender<Chunk>,
+    mut chunk: Chunk,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    use std::sync::mpsc::TrySendError;
+    loop {
+        match queue.try_send(chunk) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Disconnected(_)) => return Err(Error::Interrupted),
+            Err(TrySendError::Full(back)) if !stop.is_cancelled() => {
+                chunk = back;
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            Err(TrySendError::Full(_)) => return Err(Error::Interrupted),
+        }
+    }
+}
+
+async fn join(threads: Vec<JoinHandle<Result<u64, Error>>>) -> Result<u64, Error> {
+    let joined = tokio::task::spawn_blocking(move || {
+        let mut rows = 0;
+        let mut failure = None;
+        for thread in threads {
+            match thread.join() {
+                Ok(Ok(read)) => rows += read,
+                // The first failure is the cause; the others were stopped by it.
+                Ok(Err(Error::Interrupted)) if failure.is_some() => {}
+                Ok(Err(error)) => {
+                    if matches!(failure, None | Some(Error::Interrupted)) {
+                        failure = Some(error);
+                    }
+                }
+                Err(_) => failure = Some(Error::WorkerEnded),
+            }
+        }
+        failure.map_or(Ok(rows), Err)
+    });
+    joined.await.unwrap_or(Err(Error::WorkerEnded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunk_rows_follow_the_row_width() {
+        let check = |rows, bytes, expected| {
+            assert_eq!(
+                chunk_rows(rows, bytes),
+                expected,
+                "{rows} rows in {bytes} bytes"
+            );
+        };
+        check(-1, 8192, CHUNK_ROWS_MAX / 2);
+        check(0, 0, CHUNK_ROWS_MAX / 2);
+        check(1_000_000, 200_000_000, CHUNK_BYTES / 200);
+        check(1_000_000, 1_000_000, CHUNK_ROWS_MAX);
+        check(1_000, 1_000_000_000, CHUNK_ROWS_MIN);
+    }
+}

@@ -1,0 +1,452 @@
+//! A start: lease, identity, fence, position, slot — in this order, each for a reason.
+//!
+//! 1. The lease first, so that two replicators do not fence each other in turn.
+//! 2. The last committed record, possibly stale, tells whether this is the source it was written for: a
+//!    foreign source is refused before anybody is fenced.
+//! 3. `init_transactions` for every transactional id ends whatever a predecessor had under way; only
+//!    then is the position read that streaming starts from.
+//! 4. A walsender that a dead predecessor left on the slot is terminated, now that the lease is ours.
+//! 5. After START_REPLICATION, and before the first status, the slot is read again: if it is past our
+//!    position the server has skipped data without a word.
+
+use std::time::{Duration, Instant};
+
+use super::capture::{Capture, Point};
+use super::lease::Lease;
+use super::machine::{Limits, Progress};
+use super::publisher::{Publisher, Transactions};
+use super::resume::{self, PositionFound, SlotFound, Start};
+use super::stream::{Loop, Stream};
+use super::tables::{Tables, Topic};
+use super::{Context, Error, heartbeat};
+use crate::config::settings::{Format, Kafka, Source, Truncate};
+use crate::connection;
+use crate::event::{self, Encoder, Epoch, Lsn, SourceName, TruncateFormat};
+use crate::kafka::{self, Admin, PositionRecord, SnapshotProgress, TopicSpec, topics};
+use crate::postgres::{
+    self, Patterns, Publication, ReplicationStream, Session, SessionKind, SystemIdentity,
+};
+
+/// First epoch of a source.
+const FIRST_EPOCH: Epoch = 1;
+/// How long a broker may take to answer the first question.
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A session that failed.
+pub(super) struct Failure {
+    /// Why.
+    pub(super) error: Error,
+    /// Whether it had come as far as streaming.
+    pub(super) streamed: bool,
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure {
+            error: error.into(),
+            streamed: false,
+        }
+    }
+}
+
+/// One session: starts, and streams until the shutdown or a failure.
+pub(super) async fn session(context: &Context) -> Result<(), Failure> {
+    let Some(mut opening) = Opening::open(context).await? else {
+        return Ok(());
+    };
+    let Some(point) = opening.begin().await? else {
+        return Ok(());
+    };
+    let mut stream = opening.stream(point).await?;
+    tracing::info!(resume = %point.resume, split = point.is_split(), "streaming");
+    let source = context.source()?;
+    let result = if source.heartbeat_interval.is_zero() {
+        stream.run(&context.shutdown).await
+    } else {
+        tokio::select! {
+            result = stream.run(&context.shutdown) => result,
+            error = heartbeat::run(&source.connection, source.heartbeat_interval) => Err(error),
+        }
+    };
+    result.map_err(|error| Failure {
+        error,
+        streamed: true,
+    })
+}
+
+/// What a start has gathered.
+pub(super) struct Opening<'a> {
+    pub(super) context: &'a Context,
+    pub(super) lease: Lease,
+    pub(super) session: Session,
+    pub(super) identity: SystemIdentity,
+    pub(super) publication: Publication,
+    pub(super) tables: Tables,
+    pub(super) heartbeat: Topic,
+    pub(super) publisher: Publisher,
+    pub(super) position_topic: String,
+    /// The last record committed, or the one that the first will follow.
+    pub(super) record: PositionRecord,
+    pub(super) found: PositionFound,
+}
+
+impl<'a> Opening<'a> {
+    /// Gathers it. `None`: the shutdown came while the lease was held by another.
+    async fn open(context: &'a Context) -> Result<Option<Self>, Error> {
+        let (source, kafka) = (context.source()?, context.kafka()?);
+        let control = connection::connect(&source.connection).await?;
+        let slot = postgres::read_slot(&control, &source.slot).await?;
+        postgres::inspect_server(&control)
+            .await?
+            .check(slot.is_some())?;
+        let admin = Admin::new(kafka)?;
+        admin.reach(REACH_TIMEOUT)?;
+        let name = postgres::lease_name(&kafka.prefix, &source.slot);
+        let Some(lease) = Lease::acquire(control, name, &context.shutdown).await? else {
+            return Ok(None);
+        };
+        context.steps.at("start.leased");
+
+        let mut session = open_session(source).await?;
+        let identity = postgres::identify_system(&mut session).await?;
+        let catalog = connection::connect(&source.connection).await?;
+        let patterns = Patterns::new(&source.tables).map_err(Error::Patterns)?;
+        let publication =
+            postgres::ensure_publication(&catalog, &source.publication, &patterns).await?;
+
+        let position_topic = topics::position(&kafka.prefix, &source.slot);
+        admin
+            .ensure_topic(&TopicSpec::position(kafka, position_topic.clone()))
+            .await?;
+        let mut tables = Tables::new(kafka, admin, catalog);
+        let heartbeat = tables
+            .topic(TopicSpec::heartbeat(
+                kafka,
+                topics::heartbeat(&kafka.prefix),
+            ))
+            .await?;
+        for published in &publication.tables {
+            tables
+                .table_topic(&published.table.schema, &published.table.name)
+                .await?;
+        }
+
+        let stale = kafka::read_last_committed(kafka, &position_topic)?;
+        check_source(stale.as_ref(), &identity, &position_topic)?;
+        let transactions = fence(context, stale.as_ref(), &position_topic)?;
+        let last = kafka::read_last_committed(kafka, &position_topic)?;
+        check_source(last.as_ref(), &identity, &position_topic)?;
+        context.steps.at("start.fenced");
+
+        let found = position_found(last.as_ref());
+        let publisher = Publisher::start(transactions, last.clone())?;
+        let record = last.unwrap_or_else(|| first_record(source, &identity));
+        Ok(Some(Opening {
+            context,
+            lease,
+            session,
+            identity,
+            publication,
+            tables,
+            heartbeat,
+            publisher,
+            position_topic,
+            record,
+            found,
+        }))
+    }
+
+    /// Creates or resumes. `None`: there is nothing to stream.
+    async fn begin(&mut self) -> Result<Option<Point>, Error> {
+        let source = self.context.source()?;
+        let slot = postgres::read_slot(self.tables.catalog(), &source.slot).await?;
+        if let Some(state) = &slot {
+            postgres::check_slot(&source.slot, state)?;
+        }
+        let slot_found = match &slot {
+            None => SlotFound::Missing,
+            Some(state) if state.is_lost() => SlotFound::Lost,
+            Some(state) => SlotFound::At(state.confirmed_flush_lsn.unwrap_or_default()),
+        };
+        if slot.is_some() {
+            postgres::terminate_walsender(self.tables.catalog(), &source.slot).await?;
+        }
+        let start = resume::decide(slot_found, self.found, source.snapshot);
+        tracing::info!(?start, slot = %source.slot, "start decided");
+        match start {
+            Start::Resume(_) => Ok(Some(self.point())),
+            Start::Snapshot {
+                truncate_first,
+                drop_slot,
+                new_epoch,
+            } => {
+                if new_epoch {
+                    self.record.epoch += 1;
+                }
+                if drop_slot {
+                    postgres::drop_slot(&mut self.session, &source.slot).await?;
+                }
+                self.snapshot(&source.slot, false, truncate_first)
+                    .await
+                    .map(Some)
+            }
+            Start::SnapshotBesideSlot => {
+                self.refuse_filled_topics()?;
+                let point = self.snapshot(&temporary_slot(source), true, false).await?;
+                postgres::drop_slot(&mut self.session, &temporary_slot(source)).await?;
+                Ok(Some(point))
+            }
+            Start::SnapshotOnly => {
+                let again = self.found != PositionFound::Missing;
+                self.snapshot(&temporary_slot(source), true, again).await?;
+                Ok(None)
+            }
+            Start::StreamFromNewSlot => {
+                if slot.is_some() {
+                    postgres::drop_slot(&mut self.session, &source.slot).await?;
+                }
+                let created = postgres::create_slot(
+                    &mut self.session,
+                    &source.slot,
+                    false,
+                    postgres::SnapshotExport::Nothing,
+                )
+                .await?;
+                self.stream_without_snapshot(created.consistent_point)
+                    .await
+                    .map(Some)
+            }
+            Start::StreamFromSlot(lsn) => self.stream_without_snapshot(lsn).await.map(Some),
+            Start::HistoryLost { from, until } => Err(Error::HistoryLost {
+                slot: source.slot.clone(),
+                from,
+                until: until.map_or_else(|| "the present".to_owned(), |lsn| lsn.to_string()),
+            }),
+        }
+    }
+
+    /// Where the record says that streaming goes on.
+    pub(super) fn point(&self) -> Point {
+        Point {
+            resume: self.record.resume_lsn,
+            commit_lsn: self.record.commit_lsn,
+            ordinal: self.record.ordinal,
+            last_change_lsn: self.record.last_change_lsn,
+        }
+    }
+
+    fn refuse_filled_topics(&self) -> Result<(), Error> {
+        let (source, kafka) = (self.context.source()?, self.context.kafka()?);
+        for published in &self.publication.tables {
+            let table = &published.table;
+            let topic = topics::table(&kafka.prefix, &table.schema, &table.name);
+            if !kafka::Reader::is_empty(kafka, &topic, REACH_TIMEOUT)? {
+                return Err(Error::PositionMissing {
+                    slot: source.slot.clone(),
+                    position_topic: self.position_topic.clone(),
+                    topic,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// An encoder for this source and epoch.
+    pub(super) fn encoder(&self) -> Result<Encoder, Error> {
+        let kafka = self.context.kafka()?;
+        let name = SourceName {
+            prefix: kafka.prefix.clone(),
+            database: self.identity.database.clone(),
+        };
+        Ok(Encoder::new(
+            &name,
+            event_format(&self.context.settings.format, kafka),
+        ))
+    }
+
+    /// Starts the walsender at the point, and checks that it can serve it.
+    async fn stream(self, point: Point) -> Result<Stream, Error> {
+        let encoder = self.encoder()?;
+        let source = self.context.source()?;
+        let stream = start_replication(self.session, source, point.resume).await?;
+        self.context.steps.at("start.streaming");
+        check_not_skipped(&self.tables, source, point.resume).await?;
+        let now = Instant::now();
+        Ok(Stream {
+            source: stream,
+            capture: Capture::new(encoder, self.record.epoch, self.heartbeat.index, point),
+            tables: self.tables,
+            publisher: self.publisher,
+            lease: self.lease,
+            record: self.record,
+            progress: Progress::new(point.resume, now),
+            limits: Limits::DEFAULT,
+            steps: self.context.steps.clone(),
+            reading: self.context.reading.clone(),
+            publishing: self.context.publishing.clone(),
+            state: Loop::new(now),
+        })
+    }
+}
+
+impl Context {
+    /// `[source]`
+    pub(super) fn source(&self) -> Result<&Source, Error> {
+        section(self.settings.source.as_ref(), "source")
+    }
+
+    /// `[kafka]`
+    pub(super) fn kafka(&self) -> Result<&Kafka, Error> {
+        section(self.settings.kafka.as_ref(), "kafka")
+    }
+}
+
+fn section<'s, T>(section: Option<&'s T>, name: &'static str) -> Result<&'s T, Error> {
+    section.ok_or(Error::SectionMissing(name))
+}
+
+/// Start-up options that fix how values are rendered and how a lost peer is noticed.
+pub(super) fn session_options(source: &Source) -> Vec<(&'static str, String)> {
+    vec![
+        ("TimeZone", "UTC".to_owned()),
+        ("DateStyle", "ISO".to_owned()),
+        ("IntervalStyle", "postgres".to_owned()),
+        ("extra_float_digits", "1".to_owned()),
+        ("bytea_output", "hex".to_owned()),
+        ("row_security", "off".to_owned()),
+        ("statement_timeout", "0".to_owned()),
+        ("lock_timeout", "0".to_owned()),
+        ("idle_in_transaction_session_timeout", "0".to_owned()),
+        (
+            "logical_decoding_work_mem",
+            format!("{}kB", source.decoding_memory_bytes >> 10),
+        ),
+    ]
+}
+
+async fn open_session(source: &Source) -> Result<Session, Error> {
+    let mut options = session_options(source);
+    options.push(("wal_sender_timeout", "15s".to_owned()));
+    let options: Vec<(&str, &str)> = options
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let kind = SessionKind::Replication;
+    Ok(Session::connect(&source.connection, kind, &options).await?)
+}
+
+async fn start_replication(
+    session: Session,
+    source: &Source,
+    resume: Lsn,
+) -> Result<ReplicationStream, Error> {
+    let publication = connection::quote_identifier(&source.publication);
+    let options = [
+        ("proto_version", "1"),
+        ("publication_names", &publication),
+        ("messages", "true"),
+    ];
+    Ok(session
+        .start_replication(&source.slot, resume, &options)
+        .await?)
+}
+
+async fn check_not_skipped(tables: &Tables, source: &Source, resume: Lsn) -> Result<(), Error> {
+    let slot = postgres::read_slot(tables.catalog(), &source.slot).await?;
+    match slot.and_then(|state| state.confirmed_flush_lsn) {
+        Some(confirmed) if confirmed <= resume => Ok(()),
+        confirmed => Err(Error::HistoryLost {
+            slot: source.slot.clone(),
+            from: resume,
+            until: confirmed.map_or_else(|| "the present".to_owned(), |lsn| lsn.to_string()),
+        }),
+    }
+}
+
+/// Initialises every transactional id, which ends whatever a predecessor had under way.
+fn fence(
+    context: &Context,
+    stale: Option<&PositionRecord>,
+    position_topic: &str,
+) -> Result<Transactions, Error> {
+    let (source, kafka) = (context.source()?, context.kafka()?);
+    let open = |id: String| {
+        Transactions::open(
+            kafka,
+            id,
+            position_topic.to_owned(),
+            context.steps.clone(),
+            context.shutdown.child_token(),
+        )
+    };
+    let id = transactional_id(kafka, source);
+    // Snapshot workers of a predecessor can be alive only if it had not yet recorded that streaming
+    // begins: whoever records that has initialised their ids before.
+    let workers = match stale {
+        Some(record) if record.snapshot == SnapshotProgress::Done => 0,
+        Some(record) => record.snapshot_workers.max(source.snapshot_workers),
+        None => source.snapshot_workers,
+    };
+    for worker in 0..workers {
+        drop(open(format!("{id}.snapshot.{worker}"))?);
+    }
+    open(id)
+}
+
+/// The stream's transactional id; never per instance, or a zombie would not be fenced.
+pub(super) fn transactional_id(kafka: &Kafka, source: &Source) -> String {
+    format!("tidewater.{}.{}", kafka.prefix, source.slot)
+}
+
+fn temporary_slot(source: &Source) -> String {
+    format!("{}_snapshot", source.slot)
+}
+
+fn position_found(last: Option<&PositionRecord>) -> PositionFound {
+    match last {
+        None => PositionFound::Missing,
+        Some(record) => match record.snapshot {
+            SnapshotProgress::Begun => PositionFound::Snapshot(record.resume_lsn),
+            SnapshotProgress::Done => PositionFound::Streaming(record.resume_lsn),
+        },
+    }
+}
+
+fn first_record(source: &Source, identity: &SystemIdentity) -> PositionRecord {
+    PositionRecord {
+        snapshot_workers: source.snapshot_workers,
+        ..PositionRecord::new(
+            FIRST_EPOCH,
+            &identity.system_id,
+            identity.timeline,
+            &identity.database,
+        )
+    }
+}
+
+fn check_source(
+    record: Option<&PositionRecord>,
+    identity: &SystemIdentity,
+    topic: &str,
+) -> Result<(), Error> {
+    let Some(record) = record else { return Ok(()) };
+    if record.system_id == identity.system_id && record.database == identity.database {
+        return Ok(());
+    }
+    Err(Error::SourceChanged {
+        topic: topic.to_owned(),
+        recorded: format!("{} database {}", record.system_id, record.database),
+        found: format!("{} database {}", identity.system_id, identity.database),
+    })
+}
+
+fn event_format(format: &Format, kafka: &Kafka) -> event::Format {
+    event::Format {
+        truncate: match format.truncate {
+            Truncate::EachPartition => TruncateFormat::EachPartition,
+            Truncate::Once => TruncateFormat::Once,
+            Truncate::Skip => TruncateFormat::Skip,
+        },
+        record_bytes_max: kafka.message_bytes_max,
+    }
+}

@@ -1,0 +1,333 @@
+//! The stream: one loop that reads the source, fills batches, and confirms what Kafka has committed.
+//!
+//! Priorities, highest first:
+//!
+//! 1. the shutdown signal — then [`Stream::drain`] takes over;
+//! 2. the publisher's outcome — it frees a batch and moves the position;
+//! 3. the clock — status to the source at least every second, batches that have waited long enough;
+//! 4. the socket — unless both batches are full.
+//!
+//! A stalled Kafka blocks only the publisher's thread; this loop goes on answering the source.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt;
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use super::capture::Capture;
+use super::lease::Lease;
+use super::machine::{self, Decision, Limits, Progress};
+use super::publisher::{Job, Outcome, Publisher};
+use super::tables::Tables;
+use crate::event::Batch;
+use crate::kafka::PositionRecord;
+use crate::pgoutput::Relation;
+use crate::postgres::{Frame, ReplicationStream};
+use crate::step::Steps;
+use crate::telemetry::{self, Stage};
+
+/// Status goes to the source at least this often.
+const STATUS_INTERVAL: Duration = Duration::from_secs(1);
+/// After a commit it goes out no sooner than this: each one costs the source a little work.
+const CONFIRM_INTERVAL: Duration = Duration::from_millis(100);
+/// The source answers each status, so a silence of this length means that it is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// How long a drain waits for the last commit.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Everything that streaming needs once the start is done.
+pub(crate) struct Stream {
+    pub(crate) source: ReplicationStream,
+    pub(crate) capture: Capture,
+    pub(crate) tables: Tables,
+    pub(crate) publisher: Publisher,
+    pub(crate) lease: Lease,
+    /// The last record handed to the publisher.
+    pub(crate) record: PositionRecord,
+    pub(crate) progress: Progress,
+    pub(crate) limits: Limits,
+    pub(crate) steps: Steps,
+    pub(crate) reading: Stage,
+    pub(crate) publishing: Stage,
+    pub(crate) state: Loop,
+}
+
+/// The loop's own state.
+pub(crate) struct Loop {
+    publisher: machine::Publisher,
+    spare: Option<(Batch, Vec<i64>)>,
+    status_due: Instant,
+    status_sent: Instant,
+    heard: Instant,
+}
+
+impl Loop {
+    /// The state at a start.
+    pub(crate) fn new(now: Instant) -> Self {
+        Loop {
+            publisher: machine::Publisher::Idle { acknowledged: None },
+            spare: Some((Batch::default(), Vec::new())),
+            status_due: now,
+            status_sent: now,
+            heard: now,
+        }
+    }
+}
+
+impl Stream {
+    /// Streams until the shutdown, or until something fails.
+    pub(crate) async fn run(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+        self.reading.idle();
+        self.publishing.idle();
+        loop {
+            self.read_frames().await?;
+            let now = Instant::now();
+            let wake = match self.decide(false, now) {
+                Decision::CloseAtBoundary | Decision::CloseSplit => continue,
+                Decision::Pause => Wait {
+                    until: None,
+                    read: false,
+                },
+                Decision::Fill | Decision::FillUntil(_) => {
+                    if let Some(read) = self.source.fill().now_or_never() {
+                        read?;
+                        self.state.heard = now;
+                        continue;
+                    }
+                    match self.decide(true, now) {
+                        Decision::CloseAtBoundary | Decision::CloseSplit => continue,
+                        Decision::Fill | Decision::Pause => Wait {
+                            until: None,
+                            read: true,
+                        },
+                        Decision::FillUntil(until) => Wait {
+                            until: Some(until),
+                            read: true,
+                        },
+                    }
+                }
+            };
+            if shutdown.is_cancelled() {
+                return self.drain().await;
+            }
+            self.wait(wake, shutdown).await?;
+        }
+    }
+
+    async fn wait(&mut self, wait: Wait, shutdown: &CancellationToken) -> Result<(), Error> {
+        let wake = wait
+            .until
+            .map_or(self.state.status_due, |at| at.min(self.state.status_due));
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            outcome = self.publisher.outcome() => self.on_outcome(outcome).await?,
+            () = sleep_until(wake.into()) => self.on_clock().await?,
+            read = self.source.fill(), if wait.read => {
+                read?;
+                self.state.heard = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies what the read buffer holds, until it is empty or the batch is full.
+    async fn read_frames(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        let now_us = unix_time_us();
+        loop {
+            let fill = self.capture.fill();
+            if fill.bytes >= self.limits.batch_bytes_max
+                || fill.records >= self.limits.batch_records_max
+            {
+                return Ok(());
+            }
+            let relation = match self.source.next_frame()? {
+                None => return Ok(()),
+                Some(Frame::XLogData { start, data, .. }) => {
+                    self.capture.apply(start, data, now, now_us)?
+                }
+                Some(Frame::Keepalive {
+                    end,
+                    reply_requested,
+                    ..
+                }) => {
+                    self.capture.advance(end);
+                    if reply_requested {
+                        self.state.status_due = now;
+                    }
+                    None
+                }
+            };
+            if let Some(relation) = relation {
+                self.describe(&relation).await?;
+            }
+            self.progress.read_to(self.capture.resume());
+        }
+    }
+
+    /// Looks a relation up and creates its topic if need be, while status goes on.
+    async fn describe(&mut self, relation: &Relation) -> Result<(), Error> {
+        let table = {
+            let lookup = self.tables.describe(relation, self.capture.encoder());
+            tokio::pin!(lookup);
+            loop {
+                tokio::select! {
+                    biased;
+                    table = &mut lookup => break table?,
+                    () = sleep_until(self.state.status_due.into()) => {
+                        self.source.queue_status(self.progress.confirmable(), unix_time_us(), true);
+                        self.source.flush().await?;
+                        self.state.status_due = Instant::now() + STATUS_INTERVAL;
+                    }
+                }
+            }
+        };
+        self.capture.describe(relation.id, table);
+        Ok(())
+    }
+
+    /// Closes the batch if it is time to, and says what was decided.
+    fn decide(&mut self, socket_empty: bool, now: Instant) -> Decision {
+        let fill = self.capture.fill();
+        let decision =
+            machine::decide(&fill, self.state.publisher, socket_empty, now, &self.limits);
+        match decision {
+            Decision::CloseAtBoundary => self.close(false, now),
+            Decision::CloseSplit => self.close(true, now),
+            Decision::Fill | Decision::FillUntil(_) | Decision::Pause => {}
+        }
+        if fill.records == 0
+            && matches!(self.state.publisher, machine::Publisher::Idle { .. })
+            && self.progress.idle_record_due(now, &self.limits)
+        {
+            self.close(false, now);
+            return Decision::CloseAtBoundary;
+        }
+        decision
+    }
+
+    /// Hands the batch to the publisher and goes on with the spare one.
+    fn close(&mut self, split: bool, now: Instant) {
+        let (spare, times) = self.state.spare.take().unwrap_or_default();
+        let oldest = self.capture.fill().oldest.unwrap_or(now);
+        let closed = self.capture.close(split, spare, times);
+        self.record = self.record.next(
+            closed.point.resume,
+            closed.point.commit_lsn,
+            closed.point.ordinal,
+            closed.point.last_change_lsn,
+        );
+        telemetry::batch_closed(closed.batch.records.len(), closed.batch.bytes.len());
+        self.publishing.working_since(oldest);
+        self.state.publisher = machine::Publisher::Busy;
+        self.publisher.publish(Job {
+            batch: closed.batch,
+            record: self.record.clone(),
+            new_topics: self.tables.take_new_topics(),
+            commit_times_us: closed.commit_times_us,
+        });
+    }
+
+    async fn on_outcome(&mut self, outcome: Outcome) -> Result<(), Error> {
+        match outcome {
+            Outcome::Failed(error) => Err(error),
+            Outcome::Ambiguous(job) => {
+                self.lease.prove().await?;
+                self.publisher.recover(job);
+                Ok(())
+            }
+            Outcome::Committed(job) => self.on_committed(*job).await,
+        }
+    }
+
+    async fn on_committed(&mut self, job: Job) -> Result<(), Error> {
+        let now = Instant::now();
+        self.progress.recorded_to(job.record.resume_lsn, now);
+        self.state.publisher = machine::Publisher::Idle {
+            acknowledged: Some(now),
+        };
+        telemetry::published(
+            &job.commit_times_us,
+            job.batch.records.len(),
+            unix_time_us(),
+        );
+        self.state.spare = Some((job.batch, job.commit_times_us));
+        match self.capture.fill().oldest {
+            Some(oldest) => self.publishing.working_since(oldest),
+            None => self.publishing.idle(),
+        }
+        if now.saturating_duration_since(self.state.status_sent) >= CONFIRM_INTERVAL {
+            self.steps.at("stream.before-confirm");
+            self.send_status(false, now).await?;
+            self.steps.at("stream.confirmed");
+        } else {
+            self.state.status_due = self
+                .state
+                .status_due
+                .min(self.state.status_sent + CONFIRM_INTERVAL);
+        }
+        Ok(())
+    }
+
+    async fn on_clock(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.state.heard) > SILENCE_MAX {
+            return Err(Error::SourceSilent {
+                seconds: SILENCE_MAX.as_secs(),
+            });
+        }
+        if now >= self.state.status_due {
+            self.send_status(true, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_status(&mut self, reply: bool, now: Instant) -> Result<(), Error> {
+        let confirmed = self.progress.confirmable();
+        self.source.queue_status(confirmed, unix_time_us(), reply);
+        self.source.flush().await?;
+        self.state.status_sent = now;
+        self.state.status_due = now + STATUS_INTERVAL;
+        telemetry::progress(self.progress.read(), confirmed);
+        Ok(())
+    }
+
+    /// Publishes the whole transactions that have been read, confirms them, and ends.
+    async fn drain(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + DRAIN_TIMEOUT;
+        loop {
+            let idle = matches!(self.state.publisher, machine::Publisher::Idle { .. });
+            if idle && self.capture.fill().whole_records == 0 {
+                self.send_status(false, Instant::now()).await?;
+                tracing::info!(position = %self.record.position(), "stream drained");
+                return Ok(());
+            }
+            if idle {
+                self.close(false, Instant::now());
+            }
+            tokio::select! {
+                biased;
+                outcome = self.publisher.outcome() => self.on_outcome(outcome).await?,
+                () = sleep_until(deadline.into()) => {
+                    return Err(Error::DrainTimedOut { seconds: DRAIN_TIMEOUT.as_secs() });
+                }
+            }
+        }
+    }
+}
+
+struct Wait {
+    until: Option<Instant>,
+    read: bool,
+}
+
+/// Microseconds since 1970 by this machine's clock.
+pub(crate) fn unix_time_us() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

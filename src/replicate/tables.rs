@@ -1,0 +1,130 @@
+//! The tables that changes are captured from, their topics, and the index each topic has.
+//!
+//! A topic exists, and its partitions are counted, before a producer sees its name. Indexes are dense
+//! and never reused: 0 is the position topic, the others follow in the order in which they were met.
+
+use std::collections::HashMap;
+
+use super::Error;
+use super::capture::CapturedTable;
+use super::publisher::POSITION_TOPIC;
+use crate::config::settings::Kafka;
+use crate::connection::Database;
+use crate::event::{Encoder, ReplicaIdentity, Table, TypeShape};
+use crate::kafka::{Admin, TopicSpec, topics};
+use crate::pgoutput::Relation;
+use crate::postgres::{self, TableShape};
+
+/// A topic as the pipeline knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Topic {
+    /// Index in the batches' records.
+    pub(crate) index: u32,
+    /// Partitions it has.
+    pub(crate) partitions: i32,
+}
+
+/// Topics by name, and the way to describe a relation.
+pub(crate) struct Tables {
+    kafka: Kafka,
+    admin: Admin,
+    catalog: Database,
+    topics: HashMap<String, Topic>,
+    new_topics: Vec<String>,
+}
+
+impl Tables {
+    /// `catalog` is a connection of its own: a slow catalog query must not hold up the lease.
+    pub(crate) fn new(kafka: &Kafka, admin: Admin, catalog: Database) -> Self {
+        Tables {
+            kafka: kafka.clone(),
+            admin,
+            catalog,
+            topics: HashMap::new(),
+            new_topics: Vec::new(),
+        }
+    }
+
+    /// The connection for catalog queries.
+    pub(crate) fn catalog(&self) -> &Database {
+        &self.catalog
+    }
+
+    /// The topic of a name, created when missing.
+    pub(crate) async fn topic(&mut self, spec: TopicSpec) -> Result<Topic, Error> {
+        if let Some(topic) = self.topics.get(&spec.name) {
+            return Ok(topic.clone());
+        }
+        let name = spec.name.clone();
+        let found = self.admin.ensure_topic(&spec).await?;
+        let next = self.topics.len() + 1;
+        debug_assert!(POSITION_TOPIC == 0, "the position topic comes first");
+        let index = u32::try_from(next).unwrap_or(u32::MAX);
+        let topic = Topic {
+            index,
+            partitions: found.partitions,
+        };
+        self.topics.insert(name.clone(), topic.clone());
+        self.new_topics.push(name);
+        Ok(topic)
+    }
+
+    /// The topic of a table, created when missing.
+    pub(crate) async fn table_topic(&mut self, schema: &str, table: &str) -> Result<Topic, Error> {
+        let name = topics::table(&self.kafka.prefix, schema, table);
+        self.topic(TopicSpec::events(&self.kafka, name)).await
+    }
+
+    /// Every topic in the order of the indexes.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.topics.iter().collect();
+        names.sort_by_key(|(_, topic)| topic.index);
+        names.into_iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Topics met since the last call, in the order of their indexes.
+    pub(crate) fn take_new_topics(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.new_topics)
+    }
+
+    /// What the stream needs to encode a relation's rows.
+    ///
+    /// The relation message is as of its place in the log, the catalog as of now: only what the message
+    /// lacks is taken from there, the meaning of type oids and, where the message flags every column
+    /// (`REPLICA IDENTITY FULL`), the primary key.
+    pub(crate) async fn describe(
+        &mut self,
+        relation: &Relation,
+        encoder: &Encoder,
+    ) -> Result<CapturedTable, Error> {
+        let shape = postgres::table_shape(&self.catalog, relation.id).await?;
+        let table = encoded_table(relation, shape.as_ref());
+        let topic = self.table_topic(&relation.schema, &relation.name).await?;
+        Ok(CapturedTable {
+            plan: encoder.compile(&table, topic.index),
+            partitions: topic.partitions,
+        })
+    }
+}
+
+/// A relation as the encoder sees it. A table that is gone from the catalog keeps what the message
+/// says: its flagged columns are the key, unless all are flagged.
+fn encoded_table(relation: &Relation, shape: Option<&TableShape>) -> Table {
+    let key_names: Vec<&str> = shape.map_or_else(Vec::new, |shape| {
+        let columns = shape
+            .primary_key
+            .iter()
+            .filter_map(|index| shape.columns.get(*index));
+        columns.map(|column| column.shape.name.as_str()).collect()
+    });
+    let mut key = relation.indexes_of(key_names);
+    if shape.is_none() && relation.replica_identity == ReplicaIdentity::Default {
+        key = relation.identity();
+    }
+    let resolved: HashMap<u32, TypeShape> = shape
+        .into_iter()
+        .flat_map(|shape| &shape.columns)
+        .filter_map(|column| Some((column.shape.type_oid, column.shape.resolved.clone()?)))
+        .collect();
+    relation.table(&key, |type_oid| resolved.get(&type_oid).cloned())
+}
