@@ -85,6 +85,20 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+/// Source commit to sink commit of a streamed change, seconds.
+pub const COMMIT_TO_APPLIED_SECONDS: &str = "tidewater_commit_to_applied_seconds";
+/// Changes of one sink transaction.
+pub const RETAIL_BATCH_RECORDS: &str = "tidewater_retail_batch_records";
+/// Changes handed to the folds.
+pub const RECORDS_APPLIED: &str = "tidewater_retail_records_total";
+/// Changes that were seen before, and ignored.
+pub const RECORDS_REPEATED: &str = "tidewater_retail_repeats_total";
+/// One sink transaction, seconds.
+pub const SINK_TRANSACTION_SECONDS: &str = "tidewater_sink_transaction_seconds";
+/// Attempts at a sink transaction that a transient error ended.
+pub const SINK_RETRIES: &str = "tidewater_sink_retries_total";
+/// Batches dropped because another consumer owned their partitions.
+pub const CONSUMER_FENCED: &str = "tidewater_retail_fenced_total";
 
 /// Health of every stage in this process; clones share the same registry.
 #[derive(Clone, Debug, Default)]

@@ -1,9 +1,71 @@
 //! The retail half: change events of stock, orders and customers, folded into the sink's aggregates.
 //!
 //! ```text
-//! topics ─▶ consumer ─▶ change ─▶ stock, sales, habit (pure folds) ─▶ store ─▶ sink
-//!                                        └─▶ touched ─▶ promotion
+//! topics ─▶ consumer ─▶ change ─▶ batch ─▶ apply ─▶ fold (stock, order, sales, customer)
+//!                                            ├─▶ store ─▶ sink
+//!                                            └─▶ touched ─▶ promotion
 //! ```
+//!
+//! The pure part (`change`, `sequence`, `stock`, `order`, `sales`, `customer`, `fold`) knows neither
+//! Kafka nor the sink. A batch's offsets are stored in the transaction of its effects, and nowhere
+//! else: that is why every change counts once, whatever crashes.
 
+mod apply;
+mod backoff;
+pub mod change;
+mod consumer;
+pub mod customer;
+mod digits;
+mod error;
+pub mod field;
+pub mod fold;
+mod group;
+mod habit;
+mod heartbeat;
+mod migrate;
+pub mod money;
+pub mod order;
+pub mod partition;
+mod pending;
+mod rebuild;
+mod role;
+pub mod sales;
+pub mod sequence;
 pub mod statements;
+pub mod stock;
+mod store;
+pub mod time;
+mod topics;
 pub mod touched;
+
+pub use error::Error;
+pub use migrate::{SchemaError, check as check_schema, migrate};
+pub use rebuild::rebuild;
+pub use role::run;
+
+/// Whether a partition still has all that is needed from `needed` on, and nothing less than that.
+fn check_range(
+    topic: &str,
+    partition: i32,
+    needed: i64,
+    (low, high): (i64, i64),
+) -> Result<(), Error> {
+    let topic = topic.to_owned();
+    if low > needed {
+        Err(Error::HistoryGone {
+            topic,
+            partition,
+            needed,
+            low,
+        })
+    } else if high < needed {
+        Err(Error::TopicRecreated {
+            topic,
+            partition,
+            applied: needed,
+            high,
+        })
+    } else {
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! The role: two threads, one loop, and what is retried.
+//!
+//! ```text
+//! consumer thread ──Event──▶ loop ──▶ Applier ──▶ sink
+//! heartbeat thread ─ Shared ─┘
+//! ```
+//!
+//! Transient errors of the sink are retried with the same batch for as long as it takes; the offsets
+//! are in the batch's own transaction, so an attempt whose commit was lost is recognised. Definite
+//! ones end the role.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::apply::{Applier, Batch, Outcome};
+use super::backoff::Backoff;
+use super::consumer::{Event, Poller};
+use super::error::Error;
+use super::group::Shared;
+use super::heartbeat::Listener;
+use super::partition::Topics;
+use super::store::Sink;
+use super::topics::await_topics;
+use crate::config::settings::{Kafka, Retail, Settings};
+use crate::step::{Role, Steps};
+use crate::telemetry::{self, Health, Stage};
+
+/// How long a batch may wait for its commit before the stage counts as stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// Folds the topics into the sink until `stop` or a definite error.
+pub async fn run(
+    settings: &Settings,
+    health: &Health,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let kafka = settings
+        .kafka
+        .clone()
+        .ok_or(Error::Missing { section: "kafka" })?;
+    let sink = settings
+        .sink
+        .as_ref()
+        .ok_or(Error::Missing { section: "sink" })?;
+    let stage = health.stage("retail.apply", STUCK_AFTER);
+    super::migrate::check(sink).await?;
+    let topics = Topics::new(&kafka, &settings.retail);
+    let Some(counts) = await_topics(&kafka, &topics, &stop).await? else {
+        return Ok(());
+    };
+    Sink::connect(&sink.connection)
+        .await?
+        .register(&topics, &counts)
+        .await?;
+    let steps = Steps::open(&settings.steps, Role::Aggregate).map_err(|_| Error::Damaged {
+        what: "the step file cannot be opened",
+    })?;
+    let retail = settings.retail.clone();
+    let applier = Applier::new(
+        sink.connection.clone(),
+        topics.clone(),
+        retail.clone(),
+        steps,
+    );
+    let result = fold(kafka, retail, topics, applier, &stage, stop).await;
+    if let Err(error) = &result {
+        stage.failed(error);
+    }
+    result
+}
+
+async fn fold(
+    kafka: Kafka,
+    retail: Retail,
+    topics: Topics,
+    applier: Applier,
+    stage: &Stage,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let shared = Arc::new(Shared::default());
+    let (sender, events) = mpsc::channel(1);
+    let mut threads = JoinSet::new();
+    let listener = Listener::open(&kafka, &retail, topics.clone(), Arc::clone(&shared))?;
+    let poller = Poller::join(&kafka, &retail, topics, sender, Arc::clone(&shared))?;
+    threads.spawn_blocking(move || poller.run());
+    threads.spawn_blocking(move || {
+        listener.run();
+        Ok(())
+    });
+    stage.idle();
+    let mut role = Loop {
+        applier,
+        shared: Arc::clone(&shared),
+        stage: stage.clone(),
+        stop,
+    };
+    let applied = role.run(events).await;
+    shared.stop();
+    let mut result = applied;
+    while let Some(ended) = threads.join_next().await {
+        let ended = ended
+            .map_err(|_| Error::Thread { name: "consumer" })
+            .flatten();
+        result = result.and(ended);
+    }
+    result
+}
+
+struct Loop {
+    applier: Applier,
+    shared: Arc<Shared>,
+    stage: Stage,
+    stop: CancellationToken,
+}
+
+impl Loop {
+    async fn run(&mut self, mut events: mpsc::Receiver<Event>) -> Result<(), Error> {
+        // Whether the batches that come are of an assignment that was not lost.
+        let mut ours = false;
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(()),
+                event = events.recv() => event,
+            };
+            match event {
+                // The consumer's thread has ended: its own result says why.
+                None => return Ok(()),
+                Some(Event::Assigned { partitions, reply }) => {
+                    let Some(offsets) = self.own(&partitions).await? else {
+                        return Ok(());
+                    };
+                    ours = true;
+                    // A consumer that went away in the meantime needs no answer.
+                    let _ = reply.send(offsets);
+                }
+                // Records of partitions that were revoked meanwhile are dropped.
+                Some(Event::Batch(batch)) if batch.assignment != self.shared.number() => {}
+                Some(Event::Batch(batch)) if ours => match self.apply(&batch).await? {
+                    None => return Ok(()),
+                    Some(Outcome::Applied) => self.stage.idle(),
+                    Some(Outcome::Fenced) => {
+                        ours = false;
+                        self.fenced(&batch);
+                    }
+                },
+                Some(Event::Batch(_)) => {}
+            }
+        }
+    }
+
+    async fn own(
+        &mut self,
+        partitions: &[super::partition::PartitionId],
+    ) -> Result<Option<std::collections::BTreeMap<super::partition::PartitionId, i64>>, Error> {
+        let mut backoff = Backoff::default();
+        self.stage.working_since(Instant::now());
+        loop {
+            match self.applier.own(partitions).await {
+                Ok(offsets) => {
+                    self.stage.idle();
+                    return Ok(Some(offsets));
+                }
+                Err(error) => {
+                    if !self.wait(error, &mut backoff).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `None` when it was stopped before the batch could be applied.
+    async fn apply(&mut self, batch: &Batch) -> Result<Option<Outcome>, Error> {
+        let mut backoff = Backoff::default();
+        self.stage.working_since(batch.received_at);
+        loop {
+            match self.applier.apply(batch).await {
+                Ok(outcome) => return Ok(Some(outcome)),
+                Err(error) => {
+                    if !self.wait(error, &mut backoff).await? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Another consumer owns the partitions. If Kafka has told us so by now, the new assignment is
+    /// on its way; if not, we are the zombie and must join again.
+    fn fenced(&self, batch: &Batch) {
+        counter!(telemetry::CONSUMER_FENCED).increment(1);
+        if batch.assignment == self.shared.number() {
+            self.shared.rejoin();
+        }
+        self.stage.idle();
+    }
+
+    /// Waits before the next attempt; `false` when stopped, the error when it is definite.
+    async fn wait(&self, error: Error, backoff: &mut Backoff) -> Result<bool, Error> {
+        if !error.is_transient() {
+            return Err(error);
+        }
+        let delay = backoff.next();
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::warn!(%error, source, ?delay, "the sink is disturbed; trying again");
+        counter!(telemetry::SINK_RETRIES).increment(1);
+        tokio::select! {
+            () = self.stop.cancelled() => Ok(false),
+            () = tokio::time::sleep(delay) => Ok(true),
+        }
+    }
+}
