@@ -1,0 +1,30 @@
+# Everything a newcomer needs. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench fmt lint clean install
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: ## Install what is missing: system packages, Kafka's jars
+	@scripts/install
+
+demo: install ## Run the shop on a real PostgreSQL and Kafka; DEMO_SECONDS=60 stops by itself
+	@scripts/demo
+
+test: install ## Pass every test, against a real PostgreSQL and Kafka
+	cargo build --locked --tests
+	scripts/with-servers cargo test --locked -- --test-threads=4
+
+bench: install ## Measure; BENCH=drain|latency|encode|decode for one of them
+	@scripts/bench $(BENCH)
+
+fmt: ## Format the code
+	cargo fmt
+
+lint: ## Deny what the house rules forbid
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+clean: ## Remove everything that was built or fetched
+	rm -rf target .cache
