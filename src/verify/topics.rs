@@ -1,0 +1,149 @@
+//! Reading topics to exact offsets, on a thread of its own since the client blocks.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+use super::Error;
+use super::record::{Mark, Record};
+use crate::config::settings::Kafka;
+use crate::kafka::{self, Admin, Isolation, Reader};
+
+/// How long a broker may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a partition may give nothing before the read is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long one poll waits.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Up to where a topic is read: partitions and the offset after the last record of interest.
+pub(super) type Ends = Vec<(i32, i64)>;
+
+/// Where the topic ends now, open transactions included; empty if there is no such topic.
+pub(super) fn ends(kafka: &Kafka, topic: &str) -> Result<Ends, Error> {
+    let partitions = Admin::new(kafka)?.partitions(topic)?.unwrap_or(0);
+    let reader = Reader::open(kafka, Isolation::Uncommitted)?;
+    let end = |partition| {
+        let (_, end) = reader.watermarks(topic, partition, ANSWER_TIMEOUT)?;
+        Ok((partition, end))
+    };
+    (0..partitions).map(end).collect()
+}
+
+/// Hands over every committed record below `ends`, partition by partition. Waits for transactions
+/// that were open there; a topic whose start is gone is an error, for nothing can be folded from it.
+pub(super) fn read(
+    kafka: &Kafka,
+    topic: &str,
+    ends: &Ends,
+    mut each: impl FnMut(&Record<'_>) -> Result<(), String>,
+) -> Result<(), Error> {
+    let mut reader = Reader::open(kafka, Isolation::Committed)?;
+    for (partition, end) in ends.iter().copied().filter(|(_, end)| *end > 0) {
+        settle(&reader, topic, partition, end)?;
+        reader.assign(&[(topic, partition, 0)])?;
+        read_partition(&reader, topic, partition, end, &mut each)?;
+    }
+    Ok(())
+}
+
+/// Waits until the last stable offset is at the end, so that the end of the partition means the end.
+fn settle(reader: &Reader, topic: &str, partition: i32, end: i64) -> Result<(), Error> {
+    let deadline = Instant::now() + SILENCE_MAX;
+    loop {
+        let (first, stable) = reader.watermarks(topic, partition, ANSWER_TIMEOUT)?;
+        if first > 0 {
+            return Err(Error::HistoryGone {
+                topic: topic.to_owned(),
+                partition,
+                first,
+            });
+        }
+        if stable >= end {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            let topic = topic.to_owned();
+            return Err(kafka::Error::HeldBack {
+                topic,
+                timeout: SILENCE_MAX,
+            }
+            .into());
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+fn read_partition(
+    reader: &Reader,
+    topic: &str,
+    partition: i32,
+    end: i64,
+    each: &mut impl FnMut(&Record<'_>) -> Result<(), String>,
+) -> Result<(), Error> {
+    let mut deadline = Instant::now() + SILENCE_MAX;
+    loop {
+        match reader.consumer().poll(POLL) {
+            Some(Ok(message)) if message.offset() >= end => return Ok(()),
+            Some(Ok(message)) => {
+                let offset = message.offset();
+                hand_over(&message, each).map_err(|what| {
+                    let topic = topic.to_owned();
+                    Error::Content {
+                        topic,
+                        partition,
+                        offset,
+                        what,
+                    }
+                })?;
+                if offset + 1 == end {
+                    return Ok(());
+                }
+                deadline = Instant::now() + SILENCE_MAX;
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+            Some(Err(source)) => {
+                return Err(kafka::Error::Read {
+                    topic: topic.to_owned(),
+                    source,
+                }
+                .into());
+            }
+            None if Instant::now() >= deadline => {
+                let topic = topic.to_owned();
+                return Err(kafka::Error::HeldBack {
+                    topic,
+                    timeout: SILENCE_MAX,
+                }
+                .into());
+            }
+            None => {}
+        }
+    }
+}
+
+fn hand_over(
+    message: &BorrowedMessage<'_>,
+    each: &mut impl FnMut(&Record<'_>) -> Result<(), String>,
+) -> Result<(), String> {
+    let header = |name: &str| {
+        let headers = message.headers()?;
+        let header = headers.iter().find(|header| header.key == name)?;
+        std::str::from_utf8(header.value?).ok()
+    };
+    let value = message.payload();
+    let marked = value.is_none() && header("tidewater.mark") == Some("snapshot-end");
+    let mark = marked.then(|| Mark {
+        position: header("tidewater.position").unwrap_or_default(),
+        time_us: header("tidewater.ts_us").unwrap_or_default(),
+    });
+    let (partition, offset) = (message.partition(), message.offset());
+    each(&Record {
+        partition,
+        offset,
+        key: message.key(),
+        value,
+        mark,
+    })
+}

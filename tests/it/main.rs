@@ -1,0 +1,4 @@
+//! One binary for every integration test; one module per area.
+
+mod histories;
+mod model;

@@ -1,0 +1,146 @@
+//! What a topic holds under read_committed, partition by partition.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One record, copied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Record {
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// Every committed record of a topic, each partition in its order. Waits until no transaction is open
+/// in it, so that what is returned is all there is.
+pub(crate) fn read_topic(brokers: &str, topic: &str) -> Vec<Record> {
+    let consumer = consumer(brokers, "read_committed");
+    let partitions = partitions(&consumer, topic);
+    let ends = stable_ends(brokers, &consumer, topic, &partitions);
+    let mut assignment = TopicPartitionList::new();
+    for partition in &partitions {
+        assignment
+            .add_partition_offset(topic, *partition, Offset::Beginning)
+            .unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let mut open: Vec<i32> = ends
+        .iter()
+        .filter(|(_, end)| *end > 0)
+        .map(|(p, _)| *p)
+        .collect();
+    let mut records = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while !open.is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "{topic}: partitions {open:?} not read in {PATIENCE:?}"
+        );
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) => records.push(copy(&message)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => open.retain(|p| *p != partition),
+            Some(Err(error)) => panic!("{topic}: {error}"),
+            None => {}
+        }
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+fn consumer(brokers: &str, isolation: &str) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "naive-model")
+        .set("isolation.level", isolation)
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        .create()
+        .unwrap()
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let partitions: Vec<i32> = metadata.topics()[0]
+        .partitions()
+        .iter()
+        .map(|partition| partition.id())
+        .collect();
+    assert!(!partitions.is_empty(), "no topic {topic}");
+    partitions
+}
+
+/// The end offsets, once the last stable offset of each partition is its high watermark.
+fn stable_ends(
+    brokers: &str,
+    committed: &BaseConsumer,
+    topic: &str,
+    partitions: &[i32],
+) -> Vec<(i32, i64)> {
+    let uncommitted = consumer(brokers, "read_uncommitted");
+    let deadline = Instant::now() + PATIENCE;
+    let end = |consumer: &BaseConsumer, partition| {
+        consumer
+            .fetch_watermarks(topic, partition, PATIENCE)
+            .unwrap()
+            .1
+    };
+    loop {
+        let stable: Vec<_> = partitions
+            .iter()
+            .map(|p| (*p, end(committed, *p)))
+            .collect();
+        if stable
+            .iter()
+            .all(|(partition, stable)| end(&uncommitted, *partition) == *stable)
+        {
+            return stable;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{topic}: a transaction stays open"
+        );
+        std::thread::yield_now();
+    }
+}
+
+fn copy(message: &impl Message) -> Record {
+    let headers = message
+        .headers()
+        .into_iter()
+        .flat_map(|headers| headers.iter());
+    Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers
+            .map(|header| {
+                let value = header.value.unwrap_or_default();
+                (
+                    header.key.to_owned(),
+                    String::from_utf8(value.to_vec()).unwrap(),
+                )
+            })
+            .collect(),
+    }
+}
