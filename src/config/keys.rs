@@ -1,0 +1,320 @@
+//! Every key of the configuration, with its default and its bound: what `--help`, the README and the
+//! resolver go by.
+
+/// One key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Dotted path; a last part `*` stands for any name.
+    pub path: &'static str,
+    /// Default as the file would write it; empty for none.
+    pub default: &'static str,
+    /// What it may be.
+    pub bound: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+    /// The value must not be shown.
+    pub secret: bool,
+}
+
+const fn key(
+    path: &'static str,
+    default: &'static str,
+    bound: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key {
+        path,
+        default,
+        bound,
+        meaning,
+        secret: false,
+    }
+}
+
+/// Every key.
+pub const KEYS: &[Key] = &[
+    Key {
+        secret: true,
+        ..key(
+            "source.url",
+            "",
+            "a postgres:// URL",
+            "the database that changes are captured from",
+        )
+    },
+    key(
+        "source.slot",
+        "tidewater",
+        "1 to 63 of a-z, 0-9, _",
+        "replication slot, created when missing",
+    ),
+    key(
+        "source.publication",
+        "tidewater",
+        "1 to 63 characters",
+        "publication, created when missing and rights allow",
+    ),
+    key(
+        "source.tables",
+        "[\"public.*\"]",
+        "patterns schema.table",
+        "what is published; a leading ! excludes",
+    ),
+    key(
+        "source.snapshot",
+        "initial",
+        "initial, never, when-needed, only",
+        "what is read before streaming",
+    ),
+    key(
+        "source.snapshot_workers",
+        "2",
+        "1 to 32",
+        "parallel connections of a snapshot",
+    ),
+    key(
+        "source.decoding_memory_bytes",
+        "268435456",
+        "65536 to 2147482624",
+        "server memory before a transaction spills to its disk",
+    ),
+    key(
+        "source.heartbeat_interval",
+        "1s",
+        "0s to 5m",
+        "how often a heartbeat is written; 0s switches it off",
+    ),
+    key(
+        "source.start_timeout",
+        "30s",
+        "0s to 1h",
+        "how long a first start tries to reach source and brokers",
+    ),
+    key("kafka.brokers", "", "host:port, …", "brokers to begin with"),
+    key(
+        "kafka.prefix",
+        "retail",
+        "1 to 100 of letters, digits, . _ -",
+        "first part of every topic's name",
+    ),
+    key(
+        "kafka.partitions",
+        "6",
+        "1 to 10000",
+        "partitions of the topics that tidewater creates",
+    ),
+    key(
+        "kafka.replication_factor",
+        "",
+        "1 to 100",
+        "replicas of those topics; the broker's default when not set",
+    ),
+    key(
+        "kafka.delivery",
+        "exactly-once",
+        "exactly-once, at-least-once",
+        "what a reader may count on",
+    ),
+    key(
+        "kafka.message_bytes_max",
+        "1000000",
+        "1000 to 1000000000",
+        "largest record",
+    ),
+    key(
+        "kafka.transaction_timeout",
+        "30s",
+        "1s to 15m",
+        "how long an open transaction may last",
+    ),
+    Key {
+        secret: true,
+        ..key(
+            "kafka.client.*",
+            "",
+            "librdkafka's",
+            "settings of every Kafka client",
+        )
+    },
+    Key {
+        secret: true,
+        ..key(
+            "kafka.producer.*",
+            "",
+            "librdkafka's",
+            "settings of producers",
+        )
+    },
+    Key {
+        secret: true,
+        ..key(
+            "kafka.consumer.*",
+            "",
+            "librdkafka's",
+            "settings of consumers",
+        )
+    },
+    key(
+        "format.values",
+        "lossless",
+        "lossless",
+        "how column values look",
+    ),
+    key(
+        "format.truncate",
+        "each-partition",
+        "each-partition, once, skip",
+        "what a TRUNCATE becomes",
+    ),
+    Key {
+        secret: true,
+        ..key(
+            "sink.url",
+            "",
+            "a postgres:// URL",
+            "the database that the aggregates are in",
+        )
+    },
+    key(
+        "http.listen",
+        "127.0.0.1:8080",
+        "address:port",
+        "metrics and health",
+    ),
+    key(
+        "retail.group",
+        "tidewater",
+        "1 to 200 characters",
+        "consumer group",
+    ),
+    key(
+        "retail.inventory_table",
+        "public.inventory",
+        "schema.table",
+        "source table of stock levels",
+    ),
+    key(
+        "retail.orders_table",
+        "public.orders",
+        "schema.table",
+        "source table of orders",
+    ),
+    key(
+        "retail.customers_table",
+        "public.customers",
+        "schema.table",
+        "source table of customers",
+    ),
+    key(
+        "retail.on_delete",
+        "retract",
+        "retract, keep",
+        "what a deleted order does to the aggregates",
+    ),
+    key(
+        "retail.customer_limit",
+        "2",
+        "0 to 1000",
+        "codes of a customer in 24 hours over all rules",
+    ),
+    key(
+        "retail.issue_max_lag",
+        "60s",
+        "1s to 5m",
+        "no code is issued on state older than this",
+    ),
+    Key {
+        secret: true,
+        ..key(
+            "retail.code_secret",
+            "tidewater",
+            "1 to 1000 characters",
+            "key that codes are made with",
+        )
+    },
+    key(
+        "retail.batch_records_max",
+        "20000",
+        "1 to 1000000",
+        "most records of one sink transaction",
+    ),
+    key(
+        "retail.batch_linger",
+        "20ms",
+        "0ms to 10s",
+        "how long the first record of a batch waits for more",
+    ),
+    key(
+        "debug.step_file",
+        "",
+        "a path",
+        "file that crash tests read the current step from",
+    ),
+    key(
+        "debug.crash_at",
+        "",
+        "step or step:arrival",
+        "step at which crash tests abort the process",
+    ),
+];
+
+/// The key of a dotted path.
+pub(super) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| match key.path.strip_suffix('*') {
+        Some(parent) => path
+            .strip_prefix(parent)
+            .is_some_and(|rest| !rest.is_empty()),
+        None => key.path == path,
+    })
+}
+
+/// The known key most like an unknown one, if any is near.
+pub(super) fn nearest(path: &str) -> Option<&'static str> {
+    const NEAR: usize = 3;
+    let distance = |key: &Key| edit_distance(path, key.path);
+    let near = KEYS
+        .iter()
+        .filter(|key| distance(key) <= NEAR)
+        .min_by_key(|key| distance(key));
+    near.map(|key| key.path)
+}
+
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = i;
+        let mut previous = i + 1;
+        let mut next = vec![previous];
+        for (b, above) in right.iter().zip(row.iter().skip(1)) {
+            let replaced = diagonal + usize::from(a != *b);
+            diagonal = *above;
+            previous = replaced.min(previous + 1).min(above + 1);
+            next.push(previous);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_key_is_suggested() {
+        assert_eq!(nearest("kafka.broker"), Some("kafka.brokers"));
+        assert_eq!(nearest("source.tabels"), Some("source.tables"));
+        assert_eq!(nearest("something.else"), None);
+    }
+
+    #[test]
+    fn a_wildcard_covers_its_names() {
+        assert_eq!(
+            find("kafka.client.sasl.username").map(|key| key.path),
+            Some("kafka.client.*")
+        );
+        assert_eq!(find("kafka.client."), None);
+        assert_eq!(find("kafka.clients"), None);
+    }
+}

@@ -1,0 +1,345 @@
+//! Text becomes typed settings; whatever does not, becomes a fault.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::Fault;
+use super::keys::find;
+use super::raw::{Raw, RawValue};
+use super::settings::{
+    Delivery, Format, Http, Kafka, Retail, Settings, Sink, SnapshotMode, Source, Truncate, Values,
+};
+use crate::connection::Connection;
+use crate::step::StepSettings;
+
+/// Resolves every section. `None` only together with faults.
+pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
+    let mut resolver = Resolver { raw, faults };
+    let source = resolver
+        .has_section("source")
+        .then(|| source(&mut resolver));
+    let kafka = resolver.has_section("kafka").then(|| kafka(&mut resolver));
+    let sink = resolver.has_section("sink").then(|| sink(&mut resolver));
+    let format = format(&mut resolver);
+    let http = Http {
+        listen: resolver.parsed("http.listen")?,
+    };
+    let retail = retail(&mut resolver);
+    let steps = steps(&mut resolver);
+    Some(Settings {
+        source: source.map_or(Some(None), |found| found.map(Some))?,
+        kafka: kafka.map_or(Some(None), |found| found.map(Some))?,
+        format: format?,
+        sink: sink.map_or(Some(None), |found| found.map(Some))?,
+        http,
+        retail: retail?,
+        steps: steps?,
+    })
+}
+
+fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
+    let connection = resolver.connection("source.url");
+    let slot = resolver.name("source.slot", 63, |c| {
+        c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'
+    });
+    let publication = resolver.name("source.publication", 63, |c| !c.is_control());
+    let tables = resolver.list("source.tables");
+    let snapshot = resolver.choice(
+        "source.snapshot",
+        &[
+            ("initial", SnapshotMode::Initial),
+            ("never", SnapshotMode::Never),
+            ("when-needed", SnapshotMode::WhenNeeded),
+            ("only", SnapshotMode::Only),
+        ],
+    );
+    let snapshot_workers = resolver.number("source.snapshot_workers", 1, 32);
+    let decoding = resolver.number("source.decoding_memory_bytes", 64 << 10, 2_147_482_624);
+    let heartbeat = resolver.duration("source.heartbeat_interval", "0s", "5m");
+    let start_timeout = resolver.duration("source.start_timeout", "0s", "1h");
+    Some(Source {
+        connection: connection?,
+        slot: slot?,
+        publication: publication?,
+        tables: tables?,
+        snapshot: snapshot?,
+        snapshot_workers: u16::try_from(snapshot_workers?).ok()?,
+        decoding_memory_bytes: u64::try_from(decoding?).ok()?,
+        heartbeat_interval: heartbeat?,
+        start_timeout: start_timeout?,
+    })
+}
+
+fn kafka(resolver: &mut Resolver<'_>) -> Option<Kafka> {
+    let brokers = resolver.brokers("kafka.brokers");
+    let prefix = resolver.name("kafka.prefix", 100, |c| {
+        c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+    });
+    let partitions = resolver.number("kafka.partitions", 1, 10_000);
+    let replication = resolver.optional_number("kafka.replication_factor", 1, 100);
+    let delivery = resolver.choice(
+        "kafka.delivery",
+        &[
+            ("exactly-once", Delivery::ExactlyOnce),
+            ("at-least-once", Delivery::AtLeastOnce),
+        ],
+    );
+    let message_bytes_max = resolver.number("kafka.message_bytes_max", 1_000, 1_000_000_000);
+    let transaction_timeout = resolver.duration("kafka.transaction_timeout", "1s", "15m");
+    Some(Kafka {
+        brokers: brokers?,
+        prefix: prefix?,
+        partitions: i32::try_from(partitions?).ok()?,
+        replication_factor: replication?.and_then(|count| i32::try_from(count).ok()),
+        delivery: delivery?,
+        message_bytes_max: usize::try_from(message_bytes_max?).ok()?,
+        transaction_timeout: transaction_timeout?,
+        client: resolver.below("kafka.client."),
+        producer: resolver.below("kafka.producer."),
+        consumer: resolver.below("kafka.consumer."),
+    })
+}
+
+fn sink(resolver: &mut Resolver<'_>) -> Option<Sink> {
+    Some(Sink {
+        connection: resolver.connection("sink.url")?,
+    })
+}
+
+fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
+    let values = resolver.choice("format.values", &[("lossless", Values::Lossless)]);
+    let truncate = resolver.choice(
+        "format.truncate",
+        &[
+            ("each-partition", Truncate::EachPartition),
+            ("once", Truncate::Once),
+            ("skip", Truncate::Skip),
+        ],
+    );
+    Some(Format {
+        values: values?,
+        truncate: truncate?,
+    })
+}
+
+fn retail(resolver: &mut Resolver<'_>) -> Option<Retail> {
+    let group = resolver.name("retail.group", 200, |c| !c.is_control());
+    let inventory_table = resolver.table("retail.inventory_table");
+    let orders_table = resolver.table("retail.orders_table");
+    let customers_table = resolver.table("retail.customers_table");
+    let retract = resolver.choice("retail.on_delete", &[("retract", true), ("keep", false)]);
+    let customer_limit = resolver.number("retail.customer_limit", 0, 1_000);
+    let issue_max_lag = resolver.duration("retail.issue_max_lag", "1s", "5m");
+    let code_secret = resolver.name("retail.code_secret", 1_000, |c| !c.is_control());
+    let batch_records_max = resolver.number("retail.batch_records_max", 1, 1_000_000);
+    let batch_linger = resolver.duration("retail.batch_linger", "0ms", "10s");
+    Some(Retail {
+        group: group?,
+        inventory_table: inventory_table?,
+        orders_table: orders_table?,
+        customers_table: customers_table?,
+        retract_deleted_orders: retract?,
+        customer_limit: i32::try_from(customer_limit?).ok()?,
+        issue_max_lag: issue_max_lag?,
+        code_secret: code_secret?,
+        batch_records_max: usize::try_from(batch_records_max?).ok()?,
+        batch_linger: batch_linger?,
+    })
+}
+
+fn steps(resolver: &mut Resolver<'_>) -> Option<StepSettings> {
+    let file = resolver.text("debug.step_file").map(Into::into);
+    let crash_at = match resolver.text("debug.crash_at") {
+        None => None,
+        Some(text) => {
+            let (step, arrival) = text.rsplit_once(':').unwrap_or((text.as_str(), "1"));
+            let Ok(arrival) = arrival.parse() else {
+                resolver.fault("debug.crash_at", &text);
+                return None;
+            };
+            Some((step.to_owned(), arrival))
+        }
+    };
+    Some(StepSettings { file, crash_at })
+}
+
+struct Resolver<'a> {
+    raw: &'a Raw,
+    faults: &'a mut Vec<Fault>,
+}
+
+impl Resolver<'_> {
+    fn has_section(&self, section: &str) -> bool {
+        let prefix = format!("{section}.");
+        self.raw.values.keys().any(|path| path.starts_with(&prefix))
+    }
+
+    /// What was written, or the default; `None` without either.
+    fn text(&self, path: &str) -> Option<String> {
+        match self.raw.values.get(path) {
+            Some(RawValue::Text(text)) => Some(text.clone()),
+            Some(RawValue::List(items)) => Some(items.join(",")),
+            None => find(path)
+                .map(|key| key.default.to_owned())
+                .filter(|text| !text.is_empty()),
+        }
+    }
+
+    fn required(&mut self, path: &str) -> Option<String> {
+        let text = self.text(path).filter(|text| !text.is_empty());
+        if text.is_none() {
+            let bound = find(path).map_or("", |key| key.bound);
+            self.faults.push(Fault {
+                key: path.to_owned(),
+                problem: "is missing".to_owned(),
+                remedy: format!("set it to {bound}"),
+            });
+        }
+        text
+    }
+
+    fn fault(&mut self, path: &str, value: &str) {
+        let key = find(path);
+        let shown = if key.is_some_and(|key| key.secret) {
+            "…"
+        } else {
+            value
+        };
+        self.faults.push(Fault {
+            key: path.to_owned(),
+            problem: format!("\"{shown}\" is out of bounds"),
+            remedy: format!("it may be {}", key.map_or("", |key| key.bound)),
+        });
+    }
+
+    fn checked<T>(&mut self, path: &str, check: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let text = self.required(path)?;
+        let value = check(&text);
+        if value.is_none() {
+            self.fault(path, &text);
+        }
+        value
+    }
+
+    fn parsed<T: FromStr>(&mut self, path: &str) -> Option<T> {
+        self.checked(path, |text| text.parse().ok())
+    }
+
+    fn connection(&mut self, path: &str) -> Option<Connection> {
+        let text = self.required(path)?;
+        match text.parse() {
+            Ok(connection) => Some(connection),
+            Err(error) => {
+                let error: <Connection as FromStr>::Err = error;
+                self.faults.push(Fault {
+                    key: path.to_owned(),
+                    problem: error.to_string(),
+                    remedy: "write it as postgres://user@host:5432/database".to_owned(),
+                });
+                None
+            }
+        }
+    }
+
+    fn name(&mut self, path: &str, longest: usize, allowed: fn(char) -> bool) -> Option<String> {
+        self.checked(path, |text| {
+            (text.len() <= longest && text.chars().all(allowed)).then(|| text.to_owned())
+        })
+    }
+
+    fn table(&mut self, path: &str) -> Option<String> {
+        self.checked(path, |text| {
+            let (schema, table) = text.split_once('.')?;
+            (!schema.is_empty() && !table.is_empty()).then(|| text.to_owned())
+        })
+    }
+
+    fn brokers(&mut self, path: &str) -> Option<String> {
+        self.checked(path, |text| {
+            let address = |item: &str| {
+                item.trim()
+                    .rsplit_once(':')
+                    .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            };
+            text.split(',').all(address).then(|| text.to_owned())
+        })
+    }
+
+    fn list(&mut self, path: &str) -> Option<Vec<String>> {
+        if let Some(RawValue::List(items)) = self.raw.values.get(path) {
+            let items = items.clone();
+            if items.is_empty() {
+                self.fault(path, "[]");
+                return None;
+            }
+            return Some(items);
+        }
+        let text = self.required(path)?;
+        let text = text.trim_matches(|c| matches!(c, '[' | ']'));
+        Some(
+            text.split(',')
+                .map(|item| item.trim().trim_matches('"').to_owned())
+                .collect(),
+        )
+    }
+
+    fn choice<T: Copy>(&mut self, path: &str, choices: &[(&str, T)]) -> Option<T> {
+        self.checked(path, |text| {
+            choices
+                .iter()
+                .find(|(name, _)| *name == text)
+                .map(|(_, value)| *value)
+        })
+    }
+
+    fn number(&mut self, path: &str, least: i64, most: i64) -> Option<i64> {
+        self.checked(path, |text| {
+            let number: i64 = text.replace('_', "").parse().ok()?;
+            (least..=most).contains(&number).then_some(number)
+        })
+    }
+
+    /// The outer `None` is a fault, the inner one "not set".
+    fn optional_number(&mut self, path: &str, least: i64, most: i64) -> Option<Option<i64>> {
+        match self.text(path) {
+            None => Some(None),
+            Some(_) => self.number(path, least, most).map(Some),
+        }
+    }
+
+    fn duration(&mut self, path: &str, least: &str, most: &str) -> Option<Duration> {
+        let (least, most) = (duration(least)?, duration(most)?);
+        self.checked(path, |text| {
+            duration(text).filter(|found| (least..=most).contains(found))
+        })
+    }
+
+    fn below(&self, prefix: &str) -> BTreeMap<String, String> {
+        let text = |value: &RawValue| match value {
+            RawValue::Text(text) => text.clone(),
+            RawValue::List(items) => items.join(","),
+        };
+        let entries = self.raw.values.iter();
+        let named = entries.filter_map(|(path, value)| Some((path.strip_prefix(prefix)?, value)));
+        named
+            .map(|(name, value)| (name.to_owned(), text(value)))
+            .collect()
+    }
+}
+
+/// `20ms`, `1s`, `5m`, `1h`.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (count, unit) = text.split_at_checked(digits)?;
+    let count: u64 = count.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(count)),
+        "s" => Some(Duration::from_secs(count)),
+        "m" => count.checked_mul(60).map(Duration::from_secs),
+        "h" => count.checked_mul(3600).map(Duration::from_secs),
+        _ => None,
+    }
+}

@@ -1,0 +1,128 @@
+//! Faults come all at once, and name the key, the value, the bound and the remedy.
+
+use super::*;
+use crate::config::settings::{Delivery, SnapshotMode};
+use std::time::Duration;
+
+const MINIMAL: &str = r#"
+    [source]
+    url = "postgres://tidewater@localhost/shop"
+    [kafka]
+    brokers = "127.0.0.1:9092"
+"#;
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+#[track_caller]
+fn faults(text: &str) -> Vec<String> {
+    let faults = parse(text, []).unwrap_err().0;
+    faults
+        .into_iter()
+        .map(|fault| format!("{}: {}; {}", fault.key, fault.problem, fault.remedy))
+        .collect()
+}
+
+#[test]
+fn the_smallest_file_has_every_default() {
+    let settings = parse(MINIMAL, []).unwrap();
+    let source = settings.source.unwrap();
+    assert_eq!(
+        (source.slot.as_str(), source.snapshot),
+        ("tidewater", SnapshotMode::Initial)
+    );
+    assert_eq!(source.tables, ["public.*"]);
+    assert_eq!(source.heartbeat_interval, Duration::from_secs(1));
+    let kafka = settings.kafka.unwrap();
+    assert_eq!(
+        (kafka.partitions, kafka.delivery),
+        (6, Delivery::ExactlyOnce)
+    );
+    assert!(settings.sink.is_none());
+}
+
+#[test]
+fn every_default_is_within_its_own_bound() {
+    let sections = format!("{MINIMAL}\n[sink]\nurl = \"postgres://tidewater@localhost/sink\"");
+    assert!(parse(&sections, []).is_ok());
+}
+
+#[test]
+fn all_faults_are_reported_together() {
+    let text = r#"
+        [source]
+        url = "postgres://tidewater@localhost/shop"
+        slot = "My-Slot"
+        tabels = ["public.*"]
+        [kafka]
+        brokers = "nowhere"
+        partitions = 0
+        [format]
+        truncate = "twice"
+    "#;
+    assert_eq!(
+        faults(text),
+        [
+            "source.tabels: there is no such key; did you mean source.tables?",
+            "source.slot: \"My-Slot\" is out of bounds; it may be 1 to 63 of a-z, 0-9, _",
+            "kafka.brokers: \"nowhere\" is out of bounds; it may be host:port, …",
+            "kafka.partitions: \"0\" is out of bounds; it may be 1 to 10000",
+            "format.truncate: \"twice\" is out of bounds; it may be each-partition, once, skip",
+        ]
+    );
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let environment = variables(&[
+        ("TIDEWATER_KAFKA_BROKERS", "kafka:9092"),
+        ("TIDEWATER_SOURCE_TABLES", r#"["public.*", "!public.log"]"#),
+        ("TIDEWATER_KAFKA_PRODUCER_COMPRESSION_TYPE", "zstd"),
+        ("PATH", "/bin"),
+        ("TIDEWATER_TEST_SEED", "1"),
+    ]);
+    let settings = parse(MINIMAL, environment).unwrap();
+    let kafka = settings.kafka.unwrap();
+    assert_eq!(kafka.brokers, "kafka:9092");
+    assert_eq!(
+        kafka.producer.get("compression.type").map(String::as_str),
+        Some("zstd")
+    );
+    assert_eq!(settings.source.unwrap().tables, ["public.*", "!public.log"]);
+}
+
+#[test]
+fn a_secret_comes_from_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("secret");
+    std::fs::write(&file, "s3cret\n").unwrap();
+    let environment = variables(&[("TIDEWATER_RETAIL_CODE_SECRET_FILE", file.to_str().unwrap())]);
+    assert_eq!(
+        parse(MINIMAL, environment).unwrap().retail.code_secret,
+        "s3cret"
+    );
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let text = "[source]\nurl = \"mysql://user:hunter2@host/db\"\n";
+    let shown = faults(text).join("\n");
+    assert!(!shown.contains("hunter2"), "{shown}");
+    let text = MINIMAL.replace("tidewater@", "tidewater:hunter2@");
+    let shown = format!("{:?}", parse(&text, []).unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn an_unknown_variable_is_a_fault() {
+    let environment = variables(&[("TIDEWATER_KAFKA_BROKER", "kafka:9092")]);
+    let faults = parse(MINIMAL, environment).unwrap_err();
+    assert!(
+        faults.to_string().contains("TIDEWATER_KAFKA_BROKER"),
+        "{faults}"
+    );
+}
