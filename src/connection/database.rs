@@ -114,22 +114,30 @@ fn client_config(connection: &Connection, dialed: &Dialed) -> Config {
     config
 }
 
+/// Sorts tokio-postgres's login errors. It shows its kinds by their texts alone.
 fn login_error(connection: &Connection, host: &str, error: tokio_postgres::Error) -> Error {
     let (host, user) = (host.to_owned(), connection.user().to_owned());
-    match error.as_db_error() {
-        Some(source) => Error::Refused {
+    if let Some(source) = error.as_db_error() {
+        return Error::Refused {
             host,
             user,
             source: ServerError::from(source),
-        },
-        None if error.to_string().contains("password missing") => {
+        };
+    }
+    let cause = std::error::Error::source(&error)
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    match error.to_string().as_str() {
+        "invalid configuration" if cause.contains("password missing") => {
             Error::PasswordMissing { host, user }
         }
-        None if error.to_string().starts_with("authentication error") => Error::Scram {
+        "authentication error" if cause.contains("channel binding") => Error::unbound(host),
+        "authentication error" if cause.contains("unsupported") => Error::unknown_method(host),
+        "authentication error" => Error::Scram {
             host,
             source: io::Error::other(error),
         },
-        None => Error::Lost {
+        _ => Error::Lost {
             host,
             source: error.into(),
         },
@@ -137,9 +145,12 @@ fn login_error(connection: &Connection, host: &str, error: tokio_postgres::Error
 }
 
 fn single_value(messages: &[SimpleQueryMessage]) -> Option<&str> {
-    messages.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
+    messages.iter().find_map(|message| {
+        if let SimpleQueryMessage::Row(row) = message {
+            row.get(0)
+        } else {
+            None
+        }
     })
 }
 

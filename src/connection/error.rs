@@ -118,12 +118,37 @@ pub enum Error {
 }
 
 impl Error {
+    /// `channel_binding=require`, and a login without.
+    pub(crate) fn unbound(host: String) -> Error {
+        let method = "a login without channel binding".to_owned();
+        let remedy =
+            "channel_binding=require needs tls and a scram-sha-256 password; or set prefer";
+        Error::Method {
+            host,
+            method,
+            remedy,
+        }
+    }
+
+    /// A way of login that neither client knows.
+    pub(crate) fn unknown_method(host: String) -> Error {
+        let method = "gssapi, sspi or another method unknown here".to_owned();
+        let remedy = "use scram-sha-256 for this role in pg_hba.conf";
+        Error::Method {
+            host,
+            method,
+            remedy,
+        }
+    }
+
     /// The code for a source; the sink's are 30 and 31 for the same two families.
     pub fn exit_code(&self) -> ExitCode {
-        match self {
-            Error::TlsFile { .. } => ExitCode::Configuration,
-            error if error.is_refusal() => ExitCode::SourceAuthentication,
-            _ => ExitCode::SourceUnreachable,
+        if let Error::TlsFile { .. } = self {
+            ExitCode::Configuration
+        } else if self.is_refusal() {
+            ExitCode::SourceAuthentication
+        } else {
+            ExitCode::SourceUnreachable
         }
     }
 

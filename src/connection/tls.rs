@@ -65,10 +65,9 @@ fn client_config(tls: &Tls) -> Result<ClientConfig, Error> {
         .map_err(|source| file_error("sslmode", Path::new(""), source))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
-    let (certificate, key) = match (&tls.certificate, &tls.key) {
-        (Some(certificate), Some(key)) => (certificate, key),
-        // The URL parser sees to it that there are both or none.
-        _ => return Ok(builder.with_no_client_auth()),
+    // The URL parser sees to it that there are both or none.
+    let (Some(certificate), Some(key)) = (&tls.certificate, &tls.key) else {
+        return Ok(builder.with_no_client_auth());
     };
     let chain = read_certificates("sslcert", certificate)?;
     let private = PrivateKeyDer::from_pem_file(key);

@@ -271,7 +271,7 @@ impl Raw {
     }
 
     fn resolve(self) -> Result<Connection, ParseConnectionError> {
-        let hosts = resolve_hosts(self.hosts, self.addresses, self.ports)?;
+        let hosts = resolve_hosts(self.hosts, &self.addresses, &self.ports)?;
         let user = self
             .user
             .filter(|user| !user.is_empty())
@@ -304,15 +304,15 @@ impl Raw {
 /// One port or address for all hosts, or one each.
 fn resolve_hosts(
     mut hosts: Vec<String>,
-    addresses: Vec<String>,
-    ports: Vec<String>,
+    addresses: &[String],
+    ports: &[String],
 ) -> Result<Vec<Host>, ParseConnectionError> {
     if hosts.is_empty() {
         // Addresses alone will do; without either it is this host's socket.
         hosts = if addresses.is_empty() {
             vec![String::new()]
         } else {
-            addresses.clone()
+            addresses.to_vec()
         };
     }
     let count = hosts.len();

@@ -79,10 +79,7 @@ impl<'a> Login<'a> {
                 self.step = Step::Proved(bound);
             }
             (3 | 5 | 10 | 11 | 12, _) => return Err(self.malformed("order of authentication")),
-            (2 | 6 | 7 | 8 | 9, _) => {
-                let method = "gssapi, sspi or another method unknown here".to_owned();
-                return Err(self.method(method, "use scram-sha-256 in pg_hba.conf for this role"));
-            }
+            (2 | 6 | 7 | 8 | 9, _) => return Err(Error::unknown_method(self.host.clone())),
             (_, _) => return Err(self.malformed("authentication request")),
         }
         Ok(false)
@@ -101,11 +98,7 @@ impl<'a> Login<'a> {
         if self.connection.channel_binding() != ChannelBinding::Require {
             return Ok(());
         }
-        let method = "a login without channel binding".to_owned();
-        Err(self.method(
-            method,
-            "channel_binding=require needs tls and a scram-sha-256 password, or set it to prefer",
-        ))
+        Err(Error::unbound(self.host.clone()))
     }
 
     fn password(&self) -> Result<&'a str, Error> {

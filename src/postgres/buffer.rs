@@ -17,6 +17,8 @@ const READ_BYTES: usize = 256 << 10;
 const ROOM_BYTES_MIN: usize = 64 << 10;
 /// Length word and tag.
 const HEADER_BYTES: usize = 5;
+/// Of a message that is too large this much is waited for: its kind and LSN, to name it by.
+const NAMING_BYTES: usize = 1 + 8;
 
 /// A complete message: its tag and where its body lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +82,9 @@ impl Buffer {
             });
         };
         if body > self.message_bytes_max {
+            if unread.len() < HEADER_BYTES + NAMING_BYTES {
+                return Ok(None);
+            }
             let tag = char::from(tag);
             return Err(FramingError::TooLarge {
                 tag,
@@ -195,6 +200,8 @@ mod tests {
         let mut buffer = Buffer::new(1 << 20);
         feed(&mut buffer, b"d");
         feed(&mut buffer, &i32::MAX.to_be_bytes());
+        assert_eq!(buffer.take(), Ok(None), "its lsn may still come");
+        feed(&mut buffer, &[0; NAMING_BYTES]);
         let length = i32::MAX as usize - 4;
         assert_eq!(
             buffer.take(),

@@ -145,12 +145,12 @@ pub async fn table_shape(client: &Client, id: u32) -> Result<Option<TableShape>,
         replica_identity: replica_identity.unwrap_or(ReplicaIdentity::Default),
         primary_key: columns.primary_key,
         identity_index: columns.identity_index,
-        columns: columns.columns,
+        columns: columns.all,
     }))
 }
 
 struct Columns {
-    columns: Vec<Column>,
+    all: Vec<Column>,
     primary_key: Vec<usize>,
     identity_index: Vec<usize>,
 }
@@ -202,7 +202,7 @@ async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
         places.into_iter().map(|(_, index)| index).collect()
     };
     Ok(Columns {
-        columns: rows.iter().map(describe).collect(),
+        all: rows.iter().map(describe).collect(),
         primary_key: key(5),
         identity_index: key(6),
     })

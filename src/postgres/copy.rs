@@ -12,8 +12,13 @@ use crate::event::Lsn;
 
 /// Microseconds from 1970-01-01 to 2000-01-01.
 const EPOCH_US: i64 = 946_684_800_000_000;
+const STATUS_LENGTH: u32 = 38;
 /// Tag, length, 'r', three LSNs, time, flag.
 const STATUS_BYTES: usize = 1 + 4 + 1 + 3 * 8 + 8 + 1;
+const _: () = assert!(
+    STATUS_BYTES == 1 + STATUS_LENGTH as usize,
+    "the length counts all but the tag"
+);
 
 /// One frame of the stream, borrowed from the read buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +85,7 @@ impl Status {
     pub(super) fn encode(&self) -> [u8; STATUS_BYTES] {
         let lsn = self.confirmed.0.to_be_bytes();
         let time = self.now_us.saturating_sub(EPOCH_US).to_be_bytes();
-        let length = 38_u32.to_be_bytes();
-        debug_assert!(STATUS_BYTES == 39, "the length word counts all but the tag");
+        let length = STATUS_LENGTH.to_be_bytes();
         let parts: [&[u8]; 8] = [
             b"d",
             &length,

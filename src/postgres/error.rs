@@ -258,13 +258,16 @@ impl Error {
 
     /// Worth trying again as it is.
     pub fn is_transient(&self) -> bool {
-        match self {
-            Error::Connection(error) => error.is_transient(),
-            Error::Server { source, .. } => source.is_transient(),
-            Error::Client { source, .. } => source.is_closed(),
-            Error::StreamEnded { .. } | Error::SlotBusy { .. } => true,
-            _ => false,
+        if let Error::Connection(error) = self {
+            return error.is_transient();
         }
+        if let Error::Server { source, .. } = self {
+            return source.is_transient();
+        }
+        if let Error::Client { source, .. } = self {
+            return source.is_closed();
+        }
+        matches!(self, Error::StreamEnded { .. } | Error::SlotBusy { .. })
     }
 
     /// Sorts a failed statement on tables whose right may be missing.

@@ -54,7 +54,7 @@ pub async fn ensure_publication(
             let created = client.batch_execute(&sql).await;
             let created = created
                 .map(|()| true)
-                .or_else(|error| create_error(name, sql, error))?;
+                .or_else(|error| create_error(name, &sql, error))?;
             let publication = check_publication(client, name, patterns).await?;
             Ok(Publication {
                 created,
@@ -66,7 +66,7 @@ pub async fn ensure_publication(
 }
 
 /// `false`: somebody else created it meanwhile.
-fn create_error(name: &str, sql: String, error: tokio_postgres::Error) -> Result<bool, Error> {
+fn create_error(name: &str, sql: &str, error: tokio_postgres::Error) -> Result<bool, Error> {
     match error.as_db_error().map(ServerError::from) {
         Some(source) if source.code == "42710" => Ok(false),
         Some(source) if source.code == "42501" => Err(Error::Right {
@@ -84,16 +84,16 @@ pub async fn check_publication(
     name: &str,
     patterns: &Patterns,
 ) -> Result<Publication, Error> {
-    let wanted = Wanted::read(client, patterns).await?;
     const PUBLICATION: &str = "
         select pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot
           from pg_publication where pubname = $1";
+    let wanted = Wanted::read(client, patterns).await?;
     let row = client.query_opt(PUBLICATION, &[&name]).await;
     let Some(row) = row.map_err(Error::query("reading the publication"))? else {
         let (publication, quoted) = (name.to_owned(), quote_identifier(name));
         let sql = format!(
             "create publication {quoted} for table {}",
-            wanted.list(&wanted.tops())
+            quoted_list(&wanted.tops())
         );
         return Err(Error::PublicationMissing { publication, sql });
     };
@@ -256,11 +256,6 @@ impl Wanted {
         self.tables.iter().filter(|table| !below(table)).collect()
     }
 
-    fn list(&self, tables: &[&Candidate]) -> String {
-        let names: Vec<String> = tables.iter().map(|table| table.table.quoted()).collect();
-        names.join(", ")
-    }
-
     /// Every wanted table that holds rows must be published, itself or through a root.
     fn check(&self, publication: &str, published: &[PublishedTable]) -> Result<(), Error> {
         let ids: HashSet<u32> = published.iter().map(|table| table.id).collect();
@@ -285,8 +280,13 @@ impl Wanted {
             sql: format!(
                 "alter publication {} add table {}",
                 quote_identifier(publication),
-                self.list(&missing)
+                quoted_list(&missing)
             ),
         })
     }
+}
+
+fn quoted_list(tables: &[&Candidate]) -> String {
+    let names: Vec<String> = tables.iter().map(|table| table.table.quoted()).collect();
+    names.join(", ")
 }

@@ -441,3 +441,7 @@ fn text_row(body: &[u8]) -> Option<Vec<Option<String>>> {
     }
     cursor.rest().is_empty().then_some(row)
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

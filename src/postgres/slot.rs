@@ -80,9 +80,10 @@ pub async fn drop_slot(session: &mut Session, name: &str) -> Result<(), Error> {
 }
 
 fn meant(slot: &str, error: Error) -> Error {
-    match error {
-        Error::Server { source, .. } => slot_error(slot, source),
-        error => error,
+    if let Error::Server { source, .. } = error {
+        slot_error(slot, source)
+    } else {
+        error
     }
 }
 
