@@ -31,7 +31,7 @@ pub struct Change {
 }
 
 /// The snapshot that rows are read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotRead {
     /// `(epoch, snapshot LSN, 0)`.
     pub position: Position,

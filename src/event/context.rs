@@ -1,16 +1,15 @@
 //! `Context`: what is the same for all changes of one transaction, rendered once into fragments.
 //!
 //! ```text
-//! "source":{"version":"0.1.0","connector":"postgresql","name":"retail","ts_ms":…,"snapshot":"   opening
-//! false                                                                                          per change
-//! ","db":"shop","sequence":"[\"24023000\",\"                                                     sequence
-//! 24023128                                                                                       per change
-//! \"]","ts_us":…,"ts_ns":…,"schema":"                                                            times
-//! public","table":"orders                                                                        per table
-//! ","txId":755,"lsn":                                                                            transaction
-//! 24023128                                                                                       per change
-//! ,"xmin":null,"position":"1:0/16E9058:                                                          position
-//! 1                                                                                              per change
+//! "source":{"version":"0.1.0","connector":"postgresql","name":"retail","ts_ms":…,
+//!   "snapshot":"false","db":"shop","sequence":"[\"24023000\",\"                        head
+//! 24023128                                                                           per change
+//! \"]","ts_us":…,"ts_ns":…,"schema":"                                                times
+//! public","table":"orders                                                            per table
+//! ","txId":755,"lsn":                                                                transaction
+//! 24023128                                                                           per change
+//! ,"xmin":null,"position":"1:0/16E9058:                                              position
+//! 1                                                                                  per change
 //! "}
 //! ```
 
@@ -27,8 +26,7 @@ pub(super) struct Context {
     name: Vec<u8>,
     /// `","db":"shop","sequence":"[`, the same for ever.
     database: Vec<u8>,
-    pub(super) opening: Vec<u8>,
-    pub(super) sequence: Vec<u8>,
+    pub(super) head: Vec<u8>,
     pub(super) times: Vec<u8>,
     pub(super) transaction: Vec<u8>,
     pub(super) position: Vec<u8>,
@@ -54,8 +52,8 @@ impl Context {
         }
     }
 
-    /// Renders the fragments of a transaction.
-    pub(super) fn begin(&mut self, transaction: &Transaction) {
+    /// Renders the fragments of a transaction, or of a snapshot; `snapshot` is Debezium's flag.
+    pub(super) fn begin(&mut self, transaction: &Transaction, snapshot: &str) {
         let Transaction {
             epoch,
             commit_lsn,
@@ -64,18 +62,18 @@ impl Context {
             last_commit_lsn,
         } = *transaction;
 
-        self.opening.clone_from(&self.name);
-        json::number(commit_time_us.div_euclid(1000), &mut self.opening);
-        self.opening.extend_from_slice(br#","snapshot":""#);
-
-        self.sequence.clone_from(&self.database);
+        self.head.clone_from(&self.name);
+        json::number(commit_time_us.div_euclid(1000), &mut self.head);
+        self.head.extend_from_slice(br#","snapshot":""#);
+        self.head.extend_from_slice(snapshot.as_bytes());
+        self.head.extend_from_slice(&self.database);
         match last_commit_lsn {
             Some(lsn) => {
-                self.sequence.extend_from_slice(br#"\""#);
-                json::number(lsn.0, &mut self.sequence);
-                self.sequence.extend_from_slice(br#"\",\""#);
+                self.head.extend_from_slice(br#"\""#);
+                json::number(lsn.0, &mut self.head);
+                self.head.extend_from_slice(br#"\",\""#);
             }
-            None => self.sequence.extend_from_slice(br#"null,\""#),
+            None => self.head.extend_from_slice(br#"null,\""#),
         }
 
         self.times.clear();

@@ -29,7 +29,7 @@ use super::image::{Filled, IdentityOnly, KeySource, NOTHING, write_image, write_
 use super::plan::{Plan, quoted_content};
 use super::row::{OldRow, Row};
 use super::table::Table;
-use super::{Batch, Header, Lsn, Position, Record};
+use super::{Batch, Header, Record};
 
 /// Name and prefix of the source, which every event carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,40 +73,32 @@ pub struct Encoder {
     pub(super) prefix: Vec<u8>,
     pub(super) format: Format,
     pub(super) context: Context,
-    /// What all reads of the snapshot share.
-    snapshot: Change,
+    snapshot: SnapshotRead,
     /// For unescaping array elements.
     scratch: Vec<u8>,
 }
 
-/// `op`, and `snapshot` in `source`.
+/// What happened.
 #[derive(Clone, Copy)]
 pub(super) enum Op {
     Create,
     Update,
     Delete,
-    Read(SnapshotFlag),
+    Read,
     Truncate,
     Message,
 }
 
 impl Op {
-    fn letter(self) -> u8 {
+    /// What comes between `source` and the clock.
+    fn closing(self) -> &'static [u8; 29] {
         match self {
-            Op::Create => b'c',
-            Op::Update => b'u',
-            Op::Delete => b'd',
-            Op::Read(_) => b'r',
-            Op::Truncate => b't',
-            Op::Message => b'm',
-        }
-    }
-
-    fn snapshot(self) -> &'static [u8] {
-        match self {
-            Op::Read(SnapshotFlag::True) => b"true",
-            Op::Read(SnapshotFlag::Last) => b"last",
-            Op::Create | Op::Update | Op::Delete | Op::Truncate | Op::Message => b"false",
+            Op::Create => br#"},"transaction":null,"op":"c""#,
+            Op::Update => br#"},"transaction":null,"op":"u""#,
+            Op::Delete => br#"},"transaction":null,"op":"d""#,
+            Op::Read => br#"},"transaction":null,"op":"r""#,
+            Op::Truncate => br#"},"transaction":null,"op":"t""#,
+            Op::Message => br#"},"transaction":null,"op":"m""#,
         }
     }
 }
@@ -122,11 +114,7 @@ impl Encoder {
             prefix: quoted_content(&source.prefix),
             format,
             context: Context::new(&source.prefix, &source.database),
-            snapshot: Change {
-                lsn: Lsn::ZERO,
-                ordinal: 0,
-                now_us: 0,
-            },
+            snapshot: SnapshotRead::default(),
             scratch: Vec::new(),
         }
     }
@@ -138,28 +126,28 @@ impl Encoder {
 
     /// Starts a transaction: what its changes have in common is rendered once.
     pub fn begin(&mut self, transaction: &Transaction) {
-        self.context.begin(transaction);
+        self.context.begin(transaction, "false");
     }
 
     /// Starts reading a snapshot.
     pub fn begin_snapshot(&mut self, snapshot: &SnapshotRead) {
-        let Position {
-            epoch,
-            commit_lsn,
-            ordinal,
-        } = snapshot.position;
-        self.context.begin(&Transaction {
-            epoch,
-            commit_lsn,
-            commit_time_us: snapshot.exported_at_us,
+        self.snapshot = *snapshot;
+        self.render_snapshot("true");
+    }
+
+    fn render_snapshot(&mut self, flag: &str) {
+        let SnapshotRead {
+            position,
+            exported_at_us,
+        } = self.snapshot;
+        let transaction = Transaction {
+            epoch: position.epoch,
+            commit_lsn: position.commit_lsn,
+            commit_time_us: exported_at_us,
             xid: None,
             last_commit_lsn: None,
-        });
-        self.snapshot = Change {
-            lsn: commit_lsn,
-            ordinal,
-            now_us: 0,
         };
+        self.context.begin(&transaction, flag);
     }
 
     /// A row read by the snapshot.
@@ -173,10 +161,17 @@ impl Encoder {
         out: &mut Batch,
     ) -> Result<(), EncodeError> {
         let change = Change {
+            lsn: self.snapshot.position.commit_lsn,
+            ordinal: self.snapshot.position.ordinal,
             now_us,
-            ..self.snapshot
         };
-        self.appear(plan, Op::Read(flag), change, row, out)
+        if flag == SnapshotFlag::True {
+            return self.appear(plan, Op::Read, change, row, out);
+        }
+        self.render_snapshot("last");
+        let result = self.appear(plan, Op::Read, change, row, out);
+        self.render_snapshot("true");
+        result
     }
 
     /// A row that appeared.
@@ -362,7 +357,7 @@ impl Encoder {
             None => bytes.extend_from_slice(b"null"),
         }
         bytes.push(b',');
-        self.source(op, change, &plan.source, bytes);
+        self.source(change, &plan.source, bytes);
         if let (true, Some(row)) = (unchanged, after) {
             bytes.extend_from_slice(br#","unchanged":["#);
             write_names(plan, row, bytes);
@@ -375,13 +370,11 @@ impl Encoder {
 
     /// Appends `"source":{…`, without its closing brace. `table` fills the quotes of its schema.
     #[inline]
-    pub(super) fn source(&self, op: Op, change: Change, table: &[u8], bytes: &mut Vec<u8>) {
+    pub(super) fn source(&self, change: Change, table: &[u8], bytes: &mut Vec<u8>) {
         let context = &self.context;
         let mut lsn = itoa::Buffer::new();
         let lsn = lsn.format(change.lsn.0).as_bytes();
-        bytes.extend_from_slice(&context.opening);
-        bytes.extend_from_slice(op.snapshot());
-        bytes.extend_from_slice(&context.sequence);
+        bytes.extend_from_slice(&context.head);
         bytes.extend_from_slice(lsn);
         bytes.extend_from_slice(&context.times);
         bytes.extend_from_slice(table);
@@ -396,8 +389,7 @@ impl Encoder {
     #[inline]
     pub(super) fn close(&mut self, op: Op, change: Change, bytes: &mut Vec<u8>) {
         self.context.tick(change.now_us);
-        bytes.extend_from_slice(br#"},"transaction":null,"op":""#);
-        bytes.extend_from_slice(&[op.letter(), b'"']);
+        bytes.extend_from_slice(op.closing());
         bytes.extend_from_slice(&self.context.clock);
     }
 

@@ -70,7 +70,9 @@ pub(super) fn write_image(
         };
         match value {
             Column::Unchanged => unchanged = true,
-            Column::Null | Column::Text(_) => write_column(plan, column, value, scratch, bytes)?,
+            Column::Null => write_null(column, bytes),
+            Column::Text(text) => write_text(column, text, scratch, bytes)
+                .map_err(|Unexpected| unexpected(plan, column, text))?,
         }
     }
     if planned.next().is_some() {
@@ -95,20 +97,18 @@ pub(super) fn write_key(
 ) -> Result<(), EncodeError> {
     for key in &plan.key {
         let value = row.columns().nth(key.index);
-        let value = value.ok_or_else(|| column_count(plan, row))?;
-        let sent = match value {
-            Column::Text(_) => true,
-            Column::Null => source == KeySource::WholeRow,
-            Column::Unchanged => false,
-        };
-        if !sent {
-            let column = key.column.name.clone();
-            return Err(EncodeError::KeyNotSent {
-                table: plan.full_name(),
-                column,
-            });
+        match value.ok_or_else(|| column_count(plan, row))? {
+            Column::Text(text) => write_text(&key.column, text, scratch, bytes)
+                .map_err(|Unexpected| unexpected(plan, &key.column, text))?,
+            Column::Null if source == KeySource::WholeRow => write_null(&key.column, bytes),
+            Column::Null | Column::Unchanged => {
+                let column = key.column.name.clone();
+                return Err(EncodeError::KeyNotSent {
+                    table: plan.full_name(),
+                    column,
+                });
+            }
         }
-        write_column(plan, &key.column, value, scratch, bytes)?;
     }
     bytes.push(b'}');
     Ok(())
@@ -130,22 +130,19 @@ pub(super) fn write_names(plan: &Plan, row: impl Row, bytes: &mut Vec<u8>) {
 }
 
 #[inline]
-fn write_column(
-    plan: &Plan,
+fn write_text(
     column: &PlanColumn,
-    value: Column<'_>,
+    text: &[u8],
     scratch: &mut Vec<u8>,
     bytes: &mut Vec<u8>,
-) -> Result<(), EncodeError> {
-    bytes.extend_from_slice(&column.label);
-    match value {
-        Column::Text(text) => value::write(&column.kind, text, scratch, bytes)
-            .map_err(|Unexpected| unexpected(plan, column, text)),
-        Column::Null | Column::Unchanged => {
-            bytes.extend_from_slice(b"null");
-            Ok(())
-        }
-    }
+) -> Result<(), Unexpected> {
+    column.label.append(bytes);
+    value::write(&column.kind, text, scratch, bytes)
+}
+
+fn write_null(column: &PlanColumn, bytes: &mut Vec<u8>) {
+    column.label.append(bytes);
+    bytes.extend_from_slice(b"null");
 }
 
 #[cold]

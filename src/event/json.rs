@@ -7,35 +7,47 @@ pub(super) struct Unexpected;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// The first byte that a JSON string can't hold as it is, or the length; and whether a byte before
-/// it is not ASCII. Eight bytes at a time: a byte is below `n` iff subtracting `n` from it borrows,
-/// and the lowest borrow, the only one looked at, is never a false one.
-#[inline]
-fn scan(text: &[u8]) -> (usize, bool) {
+/// The first byte that a JSON string can't hold as it is, or the length. Eight bytes at a time: a byte
+/// is below `n` iff subtracting `n` from it borrows, and the lowest borrow, the only one looked at, is
+/// never a false one.
+fn first_special(text: &[u8]) -> usize {
     let (words, tail) = text.as_chunks::<8>();
-    let mut seen = 0;
     for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let quote = word ^ (ONES * u64::from(b'"'));
-        let quote = quote.wrapping_sub(ONES) & !quote;
-        let backslash = word ^ (ONES * u64::from(b'\\'));
-        let backslash = backslash.wrapping_sub(ONES) & !backslash;
-        seen |= word;
-        let special = (control | quote | backslash) & HIGH;
+        let special = special_or_high(*word) & !u64::from_le_bytes(*word) & HIGH;
         if special != 0 {
-            let within = (special.trailing_zeros() / 8) as usize;
-            return (index * 8 + within, seen & HIGH != 0);
+            return index * 8 + (special.trailing_zeros() / 8) as usize;
         }
     }
-    let mut non_ascii = seen & HIGH != 0;
-    for (index, byte) in tail.iter().enumerate() {
-        if *byte < 0x20 || *byte == b'"' || *byte == b'\\' {
-            return (text.len() - tail.len() + index, non_ascii);
+    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    text.len() - tail.len() + tail.iter().position(special).unwrap_or(tail.len())
+}
+
+/// Whether `text` is ASCII and stands in a JSON string as it is. The last bytes are looked at in a
+/// word that overlaps the one before, so that there is no tail.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    let (words, _) = text.as_chunks::<8>();
+    match (words, text.last_chunk::<8>()) {
+        (words, Some(last)) => {
+            let special = words.iter().fold(special_or_high(*last), |special, word| {
+                special | special_or_high(*word)
+            });
+            special & HIGH == 0
         }
-        non_ascii |= *byte >= 0x80;
+        (_, None) => text
+            .iter()
+            .all(|byte| (0x20..0x80).contains(byte) && *byte != b'"' && *byte != b'\\'),
     }
-    (text.len(), non_ascii)
+}
+
+/// A high bit in some byte iff some byte of the word is special or not ASCII.
+#[inline]
+fn special_or_high(word: [u8; 8]) -> u64 {
+    let word = u64::from_le_bytes(word);
+    let control = word.wrapping_sub(ONES * 0x20);
+    let quote = (word ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
+    let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+    word | control | quote | backslash
 }
 
 /// Appends `text` as a JSON string.
@@ -50,11 +62,14 @@ pub(super) fn string(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
 /// Appends `text` as it stands inside a JSON string.
 #[inline]
 pub(super) fn escaped(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
-    let (clean, non_ascii) = scan(text);
-    if clean == text.len() && !non_ascii {
+    if is_plain(text) {
         out.extend_from_slice(text);
         return Ok(());
     }
+    escape_special(text, out)
+}
+
+fn escape_special(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
     if std::str::from_utf8(text).is_err() {
         return Err(Unexpected);
     }
@@ -64,8 +79,7 @@ pub(super) fn escaped(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> 
 
 fn escape_runs(mut text: &[u8], out: &mut Vec<u8>) {
     loop {
-        let (clean, _) = scan(text);
-        let (run, rest) = text.split_at(clean);
+        let (run, rest) = text.split_at(first_special(text));
         out.extend_from_slice(run);
         let Some((special, rest)) = rest.split_first() else {
             return;

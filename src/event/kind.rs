@@ -23,13 +23,18 @@ pub(super) enum Kind {
     Integer,
     Float,
     Text,
+    /// Text that never needs an escape, whatever the value: numeric and uuid.
+    Plain,
     Bytea,
     Date,
     Time,
     TimeTz,
     Timestamp,
     TimestampTz,
-    Array { element: Box<Kind>, delimiter: u8 },
+    Array {
+        element: Box<Kind>,
+        delimiter: u8,
+    },
 }
 
 impl Kind {
@@ -69,6 +74,7 @@ impl Kind {
             1114 => Kind::Timestamp,
             1184 => Kind::TimestampTz,
             1266 => Kind::TimeTz,
+            1700 | 2950 => Kind::Plain, // numeric, uuid
             _ => return None,
         })
     }
@@ -84,10 +90,11 @@ impl Kind {
             1115 => Kind::Timestamp,
             1185 => Kind::TimestampTz,
             1270 => Kind::TimeTz,
-            // "char", name, text, bpchar, varchar; numeric, money; uuid; json, jsonb, xml; interval;
+            1231 | 2951 => Kind::Plain, // numeric, uuid
+            // "char", name, text, bpchar, varchar; money; json, jsonb, xml; interval;
             // inet, cidr, macaddr, macaddr8; bit, varbit
-            1002 | 1003 | 1009 | 1014 | 1015 | 1231 | 791 | 2951 | 199 | 3807 | 143 | 1187
-            | 1041 | 651 | 1040 | 775 | 1561 | 1563 => Kind::Text,
+            1002 | 1003 | 1009 | 1014 | 1015 | 791 | 199 | 3807 | 143 | 1187 | 1041 | 651
+            | 1040 | 775 | 1561 | 1563 => Kind::Text,
             _ => return None,
         };
         Some(Kind::Array {
@@ -102,7 +109,7 @@ impl Kind {
             Kind::Boolean => "t or f",
             Kind::Integer => "an integer",
             Kind::Float => "a floating-point number",
-            Kind::Text => "utf-8",
+            Kind::Text | Kind::Plain => "utf-8",
             Kind::Bytea => "bytes in hexadecimal",
             Kind::Date => "a date in ISO form",
             Kind::Time | Kind::TimeTz => "a time in ISO form",

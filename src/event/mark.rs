@@ -32,7 +32,7 @@ impl Encoder {
         let start = out.bytes.len();
         out.bytes
             .extend_from_slice(br#"{"before":null,"after":null,"#);
-        self.source(Op::Truncate, change, &plan.source, &mut out.bytes);
+        self.source(change, &plan.source, &mut out.bytes);
         out.bytes.extend_from_slice(scope);
         self.close(Op::Truncate, change, &mut out.bytes);
         out.bytes.push(b'}');
@@ -71,7 +71,7 @@ impl Encoder {
         let key = start..bytes.len();
 
         bytes.extend_from_slice(br#"{"before":null,"after":null,"#);
-        self.source(Op::Message, change, br#"","table":""#, bytes);
+        self.source(change, br#"","table":""#, bytes);
         self.close(Op::Message, change, bytes);
         bytes.extend_from_slice(br#","message":{"transactional":"#);
         let transactional: &[u8] = if message.transactional {

@@ -40,6 +40,65 @@ pub(super) fn time(text: &[u8], zoned: bool, out: &mut Vec<u8>) -> Result<(), Un
 /// Appends a timestamp as a JSON string; `zoned` for `timestamptz`.
 #[inline]
 pub(super) fn timestamp(text: &[u8], zoned: bool, out: &mut Vec<u8>) -> Result<(), Unexpected> {
+    match usual_timestamp(text, zoned) {
+        // Of constant length, so that it is copied by a few moves and not by a call.
+        Some(json) if zoned => out.extend_from_slice(&json),
+        Some(json) => {
+            out.extend_from_slice(&json);
+            out.truncate(out.len() - 2);
+            out.push(b'"');
+        }
+        None => unusual_timestamp(text, zoned, out)?,
+    }
+    Ok(())
+}
+
+/// A four-digit year, in UTC if zoned; `None` for all others.
+#[inline]
+fn usual_timestamp(text: &[u8], zoned: bool) -> Option<[u8; 29]> {
+    let mut json = *br#""0000-00-00T00:00:00.000000Z""#;
+    let (year_month, rest) = text.split_first_chunk::<8>()?;
+    let ([d1, d2, b' '], rest) = rest.split_first_chunk::<3>()? else {
+        return None;
+    };
+    let (clock, rest) = rest.split_first_chunk::<8>()?;
+    let fraction = if zoned {
+        rest.strip_suffix(b"+00")?
+    } else {
+        rest
+    };
+    let digits = match fraction {
+        [] => fraction,
+        [b'.', digits @ ..] => digits,
+        _ => return None,
+    };
+    let numeric = has_shape(*year_month, *b"0000-00-")
+        && has_shape(*clock, *b"00:00:00")
+        && d1.is_ascii_digit()
+        && d2.is_ascii_digit();
+    if !numeric {
+        return None;
+    }
+    json.get_mut(1..9)?.copy_from_slice(year_month);
+    json.get_mut(9..11)?.copy_from_slice(&[*d1, *d2]);
+    json.get_mut(12..20)?.copy_from_slice(clock);
+    let place = json.get_mut(21..27)?;
+    if let Some((digits, [])) = digits.split_first_chunk::<6>() {
+        let mut padded = [b'0'; 8];
+        *padded.first_chunk_mut::<6>()? = *digits;
+        if !has_shape(padded, [b'0'; 8]) {
+            return None;
+        }
+        place.copy_from_slice(digits);
+    } else if are_digits(digits) {
+        place.get_mut(..digits.len())?.copy_from_slice(digits);
+    } else {
+        return None;
+    }
+    Some(json)
+}
+
+fn unusual_timestamp(text: &[u8], zoned: bool, out: &mut Vec<u8>) -> Result<(), Unexpected> {
     quoted(out, |out| {
         if infinite(text, out) {
             return Ok(());
@@ -48,10 +107,7 @@ pub(super) fn timestamp(text: &[u8], zoned: bool, out: &mut Vec<u8>) -> Result<(
             Some(text) => (text, true),
             None => (text, false),
         };
-        let space = match text.get(10) {
-            Some(b' ') => 10,
-            _ => memchr::memchr(b' ', text).ok_or(Unexpected)?,
-        };
+        let space = memchr::memchr(b' ', text).ok_or(Unexpected)?;
         let (date, clock) = text.split_at_checked(space).ok_or(Unexpected)?;
         let clock = Clock::split(clock.get(1..).unwrap_or_default())?;
         day(date, before_christ, out)?;
@@ -338,6 +394,9 @@ mod tests {
             "2026-11-23",
             "2026-11-23 08:00",
             "2026-11-23 08:00:00.1234567",
+            "2026-11-23 08:00:00.12345x",
+            "2026-11-23 08:00:00.x23456+00",
+            "2026-11-23 08:00:00.1234x+00",
             "2026-11-23 08:00:00 UTC",
             "2026-11-23 08:00:00+0",
             "2026-11-2: 08:00:00",

@@ -14,6 +14,10 @@ pub(super) fn write(
 ) -> Result<(), Unexpected> {
     match kind {
         Kind::Text => json::string(text, out),
+        Kind::Plain => {
+            plain(text, out);
+            Ok(())
+        }
         Kind::Integer => integer(text, out),
         Kind::TimestampTz => temporal::timestamp(text, true, out),
         Kind::Timestamp => temporal::timestamp(text, false, out),
@@ -25,6 +29,13 @@ pub(super) fn write(
         Kind::Bytea => bytea(text, out),
         Kind::Array { element, delimiter } => array::write(text, element, *delimiter, scratch, out),
     }
+}
+
+#[inline]
+fn plain(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(text);
+    out.push(b'"');
 }
 
 #[inline]

@@ -45,14 +45,14 @@ impl<'a> Tuple<'a> {
     fn read(cursor: &mut Cursor<'a>, layout: Layout) -> Result<Self, ParseError> {
         let count = cursor.count16("column count")?;
         let start = cursor.rest();
+        let mut rest = start;
         for _ in 0..count {
-            match layout {
-                Layout::Pgoutput => pgoutput_column(cursor)?,
-                Layout::DataRow => data_row_column(cursor)?,
-            };
+            if layout.next(&mut rest).is_none() {
+                cursor.bytes(start.len() - rest.len(), "columns")?;
+                layout.refuse(cursor)?;
+            }
         }
-        let read = start.len() - cursor.rest().len();
-        let bytes = start.get(..read).unwrap_or_default();
+        let bytes = cursor.bytes(start.len() - rest.len(), "columns")?;
         Ok(Tuple {
             layout,
             count,
@@ -65,7 +65,7 @@ impl<'a> Tuple<'a> {
     pub fn columns(self) -> Columns<'a> {
         Columns {
             layout: self.layout,
-            cursor: Cursor::new(self.bytes),
+            rest: self.bytes,
         }
     }
 
@@ -85,44 +85,67 @@ impl<'a> Tuple<'a> {
     }
 }
 
-#[inline]
-fn pgoutput_column<'a>(cursor: &mut Cursor<'a>) -> Result<Column<'a>, ParseError> {
-    let offset = cursor.offset();
-    match cursor.u8("column kind")? {
-        b't' => {
-            let length = cursor.count32("column length")?;
-            Ok(Column::Text(cursor.bytes(length, "column value")?))
+impl Layout {
+    /// Takes the next column off `rest`, or leaves it as it was.
+    #[inline]
+    fn next<'a>(self, rest: &mut &'a [u8]) -> Option<Column<'a>> {
+        let mut after = *rest;
+        let column = match self {
+            Layout::Pgoutput => match after.split_off_first()? {
+                b't' => text(&mut after)?,
+                b'n' => Column::Null,
+                b'u' => Column::Unchanged,
+                _ => return None,
+            },
+            Layout::DataRow => match after.strip_prefix(&NULL_LENGTH) {
+                Some(null) => {
+                    after = null;
+                    Column::Null
+                }
+                None => text(&mut after)?,
+            },
+        };
+        *rest = after;
+        Some(column)
+    }
+
+    /// Reads once more the column that [`Layout::next`] could not, to say why.
+    #[cold]
+    fn refuse(self, cursor: &mut Cursor<'_>) -> Result<(), ParseError> {
+        let field = "column kind";
+        let offset = cursor.offset();
+        if self == Layout::Pgoutput {
+            let kind = cursor.u8(field)?;
+            if kind != b't' {
+                return Err(ParseError::Unknown {
+                    field,
+                    value: kind.into(),
+                    offset,
+                });
+            }
         }
-        b'n' => Ok(Column::Null),
-        b'u' => Ok(Column::Unchanged),
-        kind => Err(ParseError::Unknown {
-            field: "column kind",
-            value: kind.into(),
-            offset,
-        }),
+        let length = cursor.count32("column length")?;
+        cursor.bytes(length, "column value")?;
+        Ok(())
     }
 }
 
+const NULL_LENGTH: [u8; 4] = (-1_i32).to_be_bytes();
+
 #[inline]
-fn data_row_column<'a>(cursor: &mut Cursor<'a>) -> Result<Column<'a>, ParseError> {
-    let offset = cursor.offset();
-    let length = cursor.i32("column length")?;
-    match usize::try_from(length) {
-        Ok(length) => Ok(Column::Text(cursor.bytes(length, "column value")?)),
-        Err(_) if length == -1 => Ok(Column::Null),
-        Err(_) => Err(ParseError::Unknown {
-            field: "column length",
-            value: length.cast_unsigned().into(),
-            offset,
-        }),
-    }
+fn text<'a>(rest: &mut &'a [u8]) -> Option<Column<'a>> {
+    let (length, after) = rest.split_first_chunk::<4>()?;
+    let length = i32::from_be_bytes(*length);
+    let (text, after) = after.split_at_checked(usize::try_from(length).ok()?)?;
+    *rest = after;
+    Some(Column::Text(text))
 }
 
 /// The columns of a [`Tuple`] in order.
 #[derive(Clone, Debug)]
 pub struct Columns<'a> {
     layout: Layout,
-    cursor: Cursor<'a>,
+    rest: &'a [u8],
 }
 
 impl<'a> Iterator for Columns<'a> {
@@ -130,13 +153,7 @@ impl<'a> Iterator for Columns<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Column<'a>> {
-        if self.cursor.rest().is_empty() {
-            return None;
-        }
-        match self.layout {
-            Layout::Pgoutput => pgoutput_column(&mut self.cursor).ok(),
-            Layout::DataRow => data_row_column(&mut self.cursor).ok(),
-        }
+        self.layout.next(&mut self.rest)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::super::row::Column::{self, Null, Text, Unchanged};
 use super::super::{
-    ColumnShape, EncodeError, Envelope, HEARTBEAT_PREFIX, LogicalMessage, ReplicaIdentity,
+    ColumnShape, EncodeError, Envelope, HEARTBEAT_PREFIX, LogicalMessage, Lsn, Position,
+    ReplicaIdentity,
 };
 use super::*;
 
@@ -421,7 +422,7 @@ fn a_snapshot_read() {
         position: Position::new(2, Lsn(0x16E_9058), 0),
         exported_at_us: 1_763_884_800_123_456,
     });
-    for flag in [SnapshotFlag::True, SnapshotFlag::Last] {
+    for flag in [SnapshotFlag::True, SnapshotFlag::Last, SnapshotFlag::True] {
         encoder
             .read(&plan, CHANGE.now_us, flag, ORDER, &mut batch)
             .unwrap();
@@ -440,6 +441,7 @@ fn a_snapshot_read() {
     let expected = [
         expected(key, Some(&value("true")), &[]),
         expected(key, Some(&value("last")), &[]),
+        expected(key, Some(&value("true")), &[]),
     ];
     assert_eq!(records(&batch), expected);
 }
