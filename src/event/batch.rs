@@ -106,6 +106,22 @@ impl Batch {
         self.bytes.truncate(bytes);
     }
 
+    /// Forgets the records for another use, and gives back the memory that only an unusually large row
+    /// needed: more than `bytes_max` is not kept.
+    pub fn recycle(&mut self, bytes_max: usize) {
+        self.clear();
+        if self.bytes.capacity() > bytes_max {
+            self.bytes.shrink_to(bytes_max);
+        }
+    }
+
+    /// Bytes that its contents take, records and headers included: what a limit is compared with.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+            + self.records.len() * size_of::<Record>()
+            + self.headers.len() * size_of::<Header>()
+    }
+
     /// Whether it holds no record.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
@@ -171,5 +187,25 @@ mod tests {
         assert_eq!(texts(&batch), ["a=1!"]);
         assert_eq!(texts(&other), ["z=0.", "b=22?", "c=null"]);
         assert_eq!(batch.bytes.len(), cut.1);
+    }
+
+    #[test]
+    fn size_counts_records_and_headers_too() {
+        let mut batch = Batch::default();
+        assert_eq!((batch.size(), batch.is_empty()), (0, true));
+        push(&mut batch, "a", Some("1"), Some("!"));
+        assert_eq!(batch.size(), 3 + size_of::<Record>() + size_of::<Header>());
+    }
+
+    #[test]
+    fn memory_of_a_large_row_is_given_back() {
+        let mut batch = Batch::default();
+        push(&mut batch, &"x".repeat(1_000_000), None, None);
+        batch.recycle(1_000);
+        assert!(batch.is_empty() && batch.bytes.is_empty());
+        let kept = batch.bytes.capacity();
+        assert!((1..=1_000).contains(&kept), "{kept}");
+        batch.recycle(1_000_000);
+        assert_eq!(batch.bytes.capacity(), kept);
     }
 }
