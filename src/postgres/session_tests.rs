@@ -209,7 +209,9 @@ async fn refusals_are_sorted() {
     );
     let error = refusal(&connection(""), true, &[&authentication(7, &[])]).await;
     assert!(
-        error.to_string().contains("scram-sha-256 in pg_hba.conf"),
+        error
+            .to_string()
+            .contains("use scram-sha-256 for this role"),
         "{error}"
     );
 }
