@@ -1,4 +1,9 @@
 //! One binary for every integration test; one module per area.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // tests, all of it
+
 mod histories;
+mod login;
 mod model;
+mod postgres;
+mod support;

@@ -1,0 +1,55 @@
+//! What every integration test needs: the shared servers that `scripts/with-servers` has started, names
+//! that no other test uses, private servers, and waiting for a condition.
+
+mod postgres;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tidewater::connection::{Connection, connect};
+
+pub(crate) use postgres::{Postgres, free_port};
+
+static NAMES: AtomicU32 = AtomicU32::new(0);
+
+/// A name that no other test uses, good for databases, slots, roles and topics.
+pub(crate) fn unique(name: &str) -> String {
+    format!(
+        "{name}_{}_{}",
+        std::process::id(),
+        NAMES.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+#[allow(clippy::disallowed_methods)] // tests have no configuration
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/with-servers"))
+}
+
+/// URL of the shared server's superuser.
+pub(crate) fn postgres_url() -> String {
+    variable("TIDEWATER_TEST_POSTGRES_URL")
+}
+
+/// A new database on the shared server.
+pub(crate) async fn postgres_database(name: &str) -> Connection {
+    let server: Connection = postgres_url().parse().unwrap();
+    let name = unique(name);
+    let database = connect(&server).await.unwrap();
+    database
+        .batch_execute(&format!("create database {name}"))
+        .await
+        .unwrap();
+    server.with_database(&name)
+}
+
+/// Asks again and again until `condition` holds; fails after half a minute.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(30), wait).await;
+    assert!(waited.is_ok(), "waited in vain for {what}");
+}

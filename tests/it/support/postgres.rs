@@ -1,0 +1,128 @@
+//! A private PostgreSQL server, for tests that configure, stop or kill it.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A port that nobody listens on now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// A server of one's own; stopped and removed when dropped.
+pub(crate) struct Postgres {
+    directory: TempDir,
+    port: u16,
+}
+
+impl Postgres {
+    /// Starts a server with the settings given, `name=value` each.
+    pub(crate) fn start(settings: &[&str]) -> Postgres {
+        let server = Postgres {
+            directory: TempDir::new().unwrap(),
+            port: free_port(),
+        };
+        server.give(server.directory());
+        server.run(
+            "initdb",
+            &[
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "-N",
+            ],
+        );
+        let mut options = format!(
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c fsync=off",
+            server.port,
+            server.directory().display()
+        );
+        for setting in settings {
+            options = format!("{options} -c {setting}");
+        }
+        let log = server.data().join("log");
+        server.run(
+            "pg_ctl",
+            &[
+                "-w",
+                "-l",
+                &log.display().to_string(),
+                "-o",
+                &options,
+                "start",
+            ],
+        );
+        server
+    }
+
+    /// Runs one of the server's programs on its data directory, as a user that it accepts.
+    fn run(&self, program: &str, arguments: &[&str]) {
+        let program = PathBuf::from(super::variable("TIDEWATER_TEST_POSTGRES_BIN")).join(program);
+        let mut command = if nix::unistd::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+                .arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        // The server keeps what it inherits: it must not hold the test's output open.
+        let status = command
+            .arg("-D")
+            .arg(self.data())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.unwrap().success(), "{} failed", arguments.join(" "));
+    }
+
+    /// Makes a file the server's own.
+    pub(crate) fn give(&self, path: &Path) {
+        if let Ok(Some(user)) = nix::unistd::User::from_name("postgres")
+            && nix::unistd::geteuid().is_root()
+        {
+            nix::unistd::chown(path, Some(user.uid), Some(user.gid)).unwrap();
+        }
+    }
+
+    /// Where its socket is.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory().join("data")
+    }
+
+    /// Its TCP port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// URL of its superuser.
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if self.data().join("postmaster.pid").exists() {
+            self.run("pg_ctl", &["-m", "immediate", "stop"]);
+        }
+    }
+}
