@@ -9,12 +9,15 @@
 //!
 //! ARCHITECTURE.md follows one row through these modules.
 
+pub mod cli;
 pub mod config;
 pub mod connection;
 pub mod doctor;
 pub mod event;
 pub mod exit;
+pub mod http;
 pub mod kafka;
+pub mod output;
 pub mod pgoutput;
 pub mod postgres;
 pub mod replicate;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `tidewater` binary: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidewater::cli::main().into()
+}

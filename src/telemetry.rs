@@ -7,6 +7,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde::Serialize;
+
 use crate::event::Lsn;
 
 /// From the source's commit to Kafka's, seconds.
@@ -31,6 +34,37 @@ pub const UNCONFIRMED_BYTES: &str = "tidewater_unconfirmed_bytes";
 pub const SNAPSHOT_CHUNKS_TOTAL: &str = "tidewater_snapshot_chunks_total";
 /// Rows of snapshots published.
 pub const SNAPSHOT_ROWS_TOTAL: &str = "tidewater_snapshot_rows_total";
+
+/// Bounds of every latency histogram, seconds: from a quiet commit to the five minutes that nothing may
+/// ever exceed.
+const SECONDS: [f64; 16] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0,
+];
+/// Bounds of every histogram of records.
+const RECORDS: [f64; 8] = [
+    1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0,
+];
+/// Bounds of every histogram of bytes.
+const BYTES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 2e6, 4e6, 8e6];
+
+/// Records this process's metrics from now on. A process that does so already (a test) goes on with the
+/// recorder it has, and the handle then shows nothing.
+pub fn record_metrics() -> PrometheusHandle {
+    let bounds = |builder: PrometheusBuilder, suffix: &str, bounds: &[f64]| {
+        let matcher = Matcher::Suffix(suffix.to_owned());
+        // Refused only when there are no bounds.
+        builder
+            .set_buckets_for_metric(matcher, bounds)
+            .unwrap_or_default()
+    };
+    let builder = bounds(PrometheusBuilder::new(), "_seconds", &SECONDS);
+    let builder = bounds(builder, "_records", &RECORDS);
+    let recorder = bounds(builder, "_bytes", &BYTES).build_recorder();
+    let handle = recorder.handle();
+    // Fails only where one is installed.
+    let _ = metrics::set_global_recorder(recorder);
+    handle
+}
 
 /// Records and bytes of a closed batch.
 pub fn batch_closed(records: usize, bytes: usize) {
@@ -197,7 +231,8 @@ impl Stage {
 }
 
 /// What a stage is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Condition {
     /// It has not processed anything yet.
     Starting,

@@ -274,7 +274,11 @@ impl Aggregates {
 
     /// One key's timeline: the changes of level alone, then hour by hour.
     fn stock(&mut self, history: &mut History, pair: (i64, i64), steps: &[Step]) {
-        let level = |step: &Step| step.row.as_ref().and_then(|row| row.get("on_hand")?.as_i64());
+        let level = |step: &Step| {
+            step.row
+                .as_ref()
+                .and_then(|row| row.get("on_hand")?.as_i64())
+        };
         // (when, level, by a read, position), the level differing from the one before.
         let mut line: Vec<(i64, Option<i64>, bool, Position)> = Vec::new();
         let mut current = None;

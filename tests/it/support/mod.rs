@@ -2,6 +2,7 @@
 //! that no other test uses, private servers, and waiting for a condition.
 
 mod postgres;
+mod process;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use tidewater::connection::{Connection, connect};
 
 pub(crate) use postgres::{Postgres, free_port};
+pub(crate) use process::{Ended, Tidewater};
 
 static NAMES: AtomicU32 = AtomicU32::new(0);
 
@@ -29,6 +31,11 @@ fn variable(name: &str) -> String {
 /// URL of the shared server's superuser.
 pub(crate) fn postgres_url() -> String {
     variable("TIDEWATER_TEST_POSTGRES_URL")
+}
+
+/// The shared broker.
+pub(crate) fn kafka_brokers() -> String {
+    variable("TIDEWATER_TEST_KAFKA_BROKERS")
 }
 
 /// A new database on the shared server.

@@ -1,0 +1,58 @@
+//! The command line: arguments, signals, and how a failure reaches the user.
+//!
+//! One file per command or group of commands; each returns what `main` turns into an exit code. Only
+//! [`output`](crate::output) writes to standard output.
+
+mod arguments;
+mod failure;
+mod migrate;
+mod rebuild;
+mod roles;
+mod signals;
+mod verify;
+
+use clap::Parser;
+
+pub use arguments::{Arguments, Command, LogFormat};
+pub use failure::Failure;
+
+use crate::config::settings::Settings;
+use crate::exit::ExitCode;
+use crate::{config, output};
+
+/// Runs the command that the arguments name, and says how it ended.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(help) => return arguments::explain(&help),
+    };
+    output::log_to_stderr(&arguments.log, arguments.log_format);
+    match start(&arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            output::failure(&failure);
+            failure.code
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::runtime)?;
+    runtime.block_on(dispatch(arguments))
+}
+
+async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let settings =
+        || -> Result<Settings, Failure> { Ok(config::load(arguments.config.as_deref())?) };
+    match &arguments.command {
+        Command::Run => roles::run(&settings()?, roles::Roles::ALL).await,
+        Command::Replicate => roles::run(&settings()?, roles::Roles::REPLICATE).await,
+        Command::Aggregate => roles::run(&settings()?, roles::Roles::AGGREGATE).await,
+        Command::Migrate => migrate::run(&settings()?).await,
+        Command::Verify(arguments) => verify::run(&settings()?, arguments).await,
+        Command::Rebuild => rebuild::run(&settings()?).await,
+    }
+}

@@ -1,0 +1,93 @@
+//! `run`, `replicate` and `aggregate`: long-lived roles beside the HTTP server.
+//!
+//! The roles share a shutdown: a signal drains all of them, and one that fails ends the others, so that
+//! a supervisor starts the whole process again.
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use super::signals;
+use crate::config::settings::Settings;
+use crate::exit::ExitCode;
+use crate::telemetry::Health;
+use crate::{http, replicate, retail, telemetry};
+
+/// Which roles a process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Roles {
+    replicate: bool,
+    aggregate: bool,
+}
+
+impl Roles {
+    pub(super) const ALL: Roles = Roles {
+        replicate: true,
+        aggregate: true,
+    };
+    pub(super) const REPLICATE: Roles = Roles {
+        replicate: true,
+        aggregate: false,
+    };
+    pub(super) const AGGREGATE: Roles = Roles {
+        replicate: false,
+        aggregate: true,
+    };
+}
+
+/// Runs the roles until a signal, or until one of them fails.
+pub(super) async fn run(settings: &Settings, roles: Roles) -> Result<ExitCode, Failure> {
+    let shutdown = CancellationToken::new();
+    let health = Health::default();
+    let metrics = telemetry::record_metrics();
+    let server = http::Server::bind(&settings.http, health.clone(), metrics).await?;
+    tracing::info!(address = %server.address(), "serving metrics and health");
+    // The server outlives the roles: a drain can be watched.
+    let serving = CancellationToken::new();
+    let mut background = JoinSet::new();
+    background.spawn(server.run(serving.clone()));
+    background.spawn(signals::cancel_on_signal(shutdown.clone()));
+
+    let mut tasks: JoinSet<Result<(), Failure>> = JoinSet::new();
+    if roles.replicate {
+        let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
+        tasks.spawn(async move { Ok(replicate::run(&settings, &health, shutdown).await?) });
+    }
+    if roles.aggregate {
+        let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
+        tasks.spawn(async move { aggregate(&settings, &health, shutdown).await });
+    }
+    let result = join(tasks, &shutdown).await;
+    serving.cancel();
+    background.shutdown().await;
+    result.map(|()| ExitCode::Success)
+}
+
+async fn aggregate(
+    settings: &Settings,
+    health: &Health,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    if let Some(sink) = &settings.sink {
+        retail::migrate(sink).await?;
+    }
+    Ok(retail::run(settings, health, shutdown).await?)
+}
+
+/// Waits for all; the first failure is the one that counts, and ends the others.
+async fn join(
+    mut tasks: JoinSet<Result<(), Failure>>,
+    shutdown: &CancellationToken,
+) -> Result<(), Failure> {
+    let mut first = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.unwrap_or_else(|panic| Err(Failure::panicked(&panic)));
+        shutdown.cancel();
+        match (&first, ended) {
+            (Ok(()), Err(failure)) => first = Err(failure),
+            (Err(_), Err(later)) => tracing::error!("{}", later.message),
+            (_, Ok(())) => {}
+        }
+    }
+    first
+}

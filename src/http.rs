@@ -1,0 +1,140 @@
+//! The HTTP server: metrics and health.
+//!
+//! `/healthz` says that the process answers; `/readyz` whether every stage is idle or working, and
+//! names those that are stuck or have failed; `/metrics` is Prometheus's text format.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::settings::Http;
+use crate::exit::ExitCode;
+use crate::telemetry::{Condition, Health, StageReport};
+
+/// The server cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} (http.listen): choose a free port of an address of this host")]
+pub struct Error {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+impl Error {
+    /// The process's exit code when this ends it.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::Configuration
+    }
+}
+
+/// A server that listens already.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+}
+
+#[derive(Clone, Debug)]
+struct Shared {
+    health: Health,
+    metrics: PrometheusHandle,
+}
+
+impl Server {
+    /// Listens, so that a port that is taken is known before anything starts.
+    pub async fn bind(
+        settings: &Http,
+        health: Health,
+        metrics: PrometheusHandle,
+    ) -> Result<Server, Error> {
+        let failed = |source| Error {
+            address: settings.listen,
+            source,
+        };
+        let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let router = Router::new()
+            .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(render))
+            .with_state(Shared { health, metrics });
+        Ok(Server {
+            listener,
+            address,
+            router,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        let stopped = async move { stop.cancelled().await };
+        let served = axum::serve(self.listener, self.router).with_graceful_shutdown(stopped);
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the http server has ended");
+        }
+    }
+}
+
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn render(State(shared): State<Shared>) -> String {
+    shared.metrics.run_upkeep();
+    shared.metrics.render()
+}
+
+/// The body of `/readyz`.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    stages: Vec<StageJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct StageJson {
+    name: &'static str,
+    condition: Condition,
+    oldest_seconds: Option<f64>,
+    reason: Option<String>,
+}
+
+impl From<StageReport> for StageJson {
+    fn from(report: StageReport) -> Self {
+        StageJson {
+            name: report.name,
+            condition: report.condition,
+            oldest_seconds: report.oldest.map(|age| age.as_secs_f64()),
+            reason: report.reason,
+        }
+    }
+}
+
+async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
+    let stages = shared.health.report(Instant::now());
+    let ready = !stages.is_empty()
+        && stages
+            .iter()
+            .all(|stage| matches!(stage.condition, Condition::Idle | Condition::Working));
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let stages = stages.into_iter().map(StageJson::from).collect();
+    (status, Json(Readiness { ready, stages }))
+}
