@@ -108,13 +108,17 @@ pub fn transaction_aborted() {
     metrics::counter!(TRANSACTIONS_ABORTED_TOTAL).increment(1);
 }
 
-/// An error with everything that caused it, on one line.
+/// An error with everything that caused it, on one line. A cause that the error before it has quoted is
+/// not said twice.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
+        let more = source.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
         cause = source.source();
     }
     text

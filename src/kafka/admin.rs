@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
+use uuid::Uuid;
 
 use super::client::admin_config;
 use super::error::Error;
+use super::native;
 use crate::config::settings::Kafka;
 
 /// How long a broker may take to answer.
@@ -32,6 +34,8 @@ pub struct TopicSpec {
     pub cleanup: Option<&'static str>,
     /// `max.message.bytes` that it must at least have.
     pub message_bytes_max: usize,
+    /// Whether it is a history: recreated, it has lost changes.
+    pub history: bool,
 }
 
 impl TopicSpec {
@@ -51,6 +55,7 @@ impl TopicSpec {
             ],
             cleanup: None,
             message_bytes_max: kafka.message_bytes_max,
+            history: true,
         }
     }
 
@@ -64,6 +69,7 @@ impl TopicSpec {
             partitions: 1,
             settings,
             message_bytes_max: 0,
+            history: false,
             ..Self::events(kafka, name)
         }
     }
@@ -80,6 +86,7 @@ impl TopicSpec {
             ],
             cleanup: Some("compact"),
             message_bytes_max: 0,
+            history: false,
             ..Self::events(kafka, name)
         }
     }
@@ -98,6 +105,9 @@ pub struct Topic {
     pub name: String,
     /// Partitions.
     pub partitions: i32,
+    /// Its id, which a topic of the same name created later does not have; nil where the broker is too
+    /// old to tell.
+    pub id: Uuid,
     /// Whether this call created it.
     pub created: bool,
 }
@@ -157,21 +167,13 @@ impl Admin {
         let name = spec.name.clone();
         if let Some(partitions) = self.partitions(&spec.name)? {
             self.check_settings(spec).await?;
-            return Ok(Topic {
-                name,
-                partitions,
-                created: false,
-            });
+            return self.topic(name, partitions, false);
         }
         self.create(spec).await?;
         let deadline = Instant::now() + CREATE_TIMEOUT;
         loop {
             if let Some(partitions) = self.partitions(&spec.name)? {
-                return Ok(Topic {
-                    name,
-                    partitions,
-                    created: true,
-                });
+                return self.topic(name, partitions, true);
             }
             if Instant::now() >= deadline {
                 let reason = format!("it has no leaders after {} s", CREATE_TIMEOUT.as_secs());
@@ -182,6 +184,17 @@ impl Admin {
             }
             tokio::time::sleep(CREATE_POLL).await;
         }
+    }
+
+    fn topic(&self, name: String, partitions: i32, created: bool) -> Result<Topic, Error> {
+        let id = native::topic_id(self.client.inner(), &name, ANSWER_TIMEOUT)
+            .map_err(|source| Error::of("describe topics", source))?;
+        Ok(Topic {
+            name,
+            partitions,
+            id: Uuid::from_u128(id),
+            created,
+        })
     }
 
     async fn create(&self, spec: &TopicSpec) -> Result<(), Error> {

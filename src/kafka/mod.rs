@@ -19,6 +19,8 @@ pub mod topics;
 pub use admin::{Admin, Topic, TopicSpec};
 pub use client::consumer_config;
 pub use error::{ClientError, Error};
-pub use position::{PositionRecord, SnapshotProgress, read_last_committed};
+pub use position::{
+    PositionRecord, Recorded, SnapshotProgress, TopicRecord, read_last_committed, read_recorded,
+};
 pub use producer::Producer;
 pub use reader::{Isolation, Reader};

@@ -333,6 +333,73 @@ impl Handle {
     }
 }
 
+/// Asks for a topic's id, which a topic of the same name created later does not have. Zero where the
+/// broker is too old to have ids. `client` is any client of the cluster.
+pub(super) fn topic_id<C: rdkafka::ClientContext>(
+    client: &rdkafka::client::Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<u128, ClientError> {
+    use sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS as OPERATION;
+    use sys::rd_kafka_resp_err_t as Code;
+    let name = CString::new(topic).map_err(|error| {
+        ClientError::new(Code::RD_KAFKA_RESP_ERR__INVALID_ARG, error.to_string())
+    })?;
+    let (client, mut names) = (client.native_ptr(), [name.as_ptr()]);
+    // SAFETY: the client lives for the call; everything made here is destroyed here, the request's
+    // answer after the last use of what points into it.
+    unsafe {
+        let queue = sys::rd_kafka_queue_new(client);
+        let options = sys::rd_kafka_AdminOptions_new(client, OPERATION);
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
+        let limit = milliseconds(timeout);
+        // Refused only out of bounds, and then the client's own time-out holds.
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, limit, ptr::null_mut(), 0);
+        sys::rd_kafka_DescribeTopics(client, topics, options, queue);
+        let event = sys::rd_kafka_queue_poll(queue, limit);
+        let id = described_id(event);
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_queue_destroy(queue);
+        id
+    }
+}
+
+/// The first topic's id in an answer to DescribeTopics.
+///
+/// # Safety
+/// `event` is null or an answer that the caller keeps until this returns.
+unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<u128, ClientError> {
+    use sys::rd_kafka_resp_err_t as Code;
+    if event.is_null() {
+        let code = Code::RD_KAFKA_RESP_ERR__TIMED_OUT;
+        return Err(ClientError::new(code, describe(code)));
+    }
+    // SAFETY: results and descriptions live as long as the event; the count is written before use.
+    unsafe {
+        check(sys::rd_kafka_event_error(event))?;
+        let mut count = 0;
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        if count == 0 {
+            let code = Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+            return Err(ClientError::new(code, describe(code)));
+        }
+        let topic = *topics;
+        let error = sys::rd_kafka_TopicDescription_error(topic);
+        if !error.is_null() {
+            check(sys::rd_kafka_error_code(error))?;
+        }
+        let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+        let half = |bits: i64| u128::from(bits.cast_unsigned());
+        Ok(half(sys::rd_kafka_Uuid_most_significant_bits(id)) << 64
+            | half(sys::rd_kafka_Uuid_least_significant_bits(id)))
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         // SAFETY: nothing uses the handles after this; what is still queued is purged first, so that

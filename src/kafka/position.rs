@@ -1,8 +1,10 @@
 //! The position record: where the stream stands, in the same Kafka transaction as the events before it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::error::Error;
 use super::reader::Reader;
@@ -11,6 +13,8 @@ use crate::event::{Epoch, Lsn, Position};
 
 /// Key of the stream's record.
 const STREAM_KEY: &[u8] = b"stream";
+/// Begins the key of a topic's record; its name follows.
+const TOPIC_KEY: &[u8] = b"topic/";
 /// Version of the record's form.
 const FORMAT_VERSION: u32 = 1;
 /// How long a broker may take to answer.
@@ -37,7 +41,8 @@ pub struct PositionRecord {
     pub ordinal: u64,
     /// LSN of that change, to recognise it by when the transaction was published in part.
     pub last_change_lsn: Lsn,
-    /// Hash of the publication's name and the options that decide what is sent.
+    /// Hash of the publication's name and the options that decide what is sent: inside a split
+    /// transaction changes are skipped by number, which holds only while these are the same.
     pub options_hash: String,
     /// Number of transactional ids of snapshot workers.
     pub snapshot_workers: u16,
@@ -115,24 +120,111 @@ impl PositionRecord {
     }
 }
 
-/// The last committed record. Before every earlier producer is fenced it may be superseded at any
-/// time; after that it is the position.
-pub fn read_last_committed(kafka: &Kafka, topic: &str) -> Result<Option<PositionRecord>, Error> {
-    let mut last = Ok(None);
+/// What a topic was when the first event went there: recreated or repartitioned, it is another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicRecord {
+    /// Its id; nil where the broker was too old to tell.
+    pub id: Uuid,
+    /// Its partitions.
+    pub partitions: i32,
+}
+
+impl TopicRecord {
+    /// Key and value of its Kafka record.
+    pub fn to_bytes(&self, name: &str) -> (Vec<u8>, Vec<u8>) {
+        // As above.
+        let value = serde_json::to_vec(self).unwrap_or_default();
+        ([TOPIC_KEY, name.as_bytes()].concat(), value)
+    }
+
+    /// Whether `found` is the same topic.
+    pub fn is_same(&self, found: &TopicRecord) -> bool {
+        let same_id = self.id == found.id || self.id.is_nil() || found.id.is_nil();
+        same_id && self.partitions == found.partitions
+    }
+}
+
+/// What a position topic holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The last committed position.
+    pub position: Option<PositionRecord>,
+    /// Topics that events went to, by name.
+    pub topics: BTreeMap<String, TopicRecord>,
+}
+
+impl Recorded {
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), serde_json::Error> {
+        if key == STREAM_KEY {
+            self.position = Some(serde_json::from_slice(value)?);
+        } else if let Some(name) = key.strip_prefix(TOPIC_KEY) {
+            let name = String::from_utf8_lossy(name).into_owned();
+            self.topics.insert(name, serde_json::from_slice(value)?);
+        }
+        Ok(())
+    }
+}
+
+/// What was committed last. Before every earlier producer is fenced it may be superseded at any time;
+/// after that it is the truth.
+pub fn read_recorded(kafka: &Kafka, topic: &str) -> Result<Recorded, Error> {
+    let mut recorded = Recorded::default();
+    let mut failure = None;
     let wait = kafka.transaction_timeout + ANSWER_TIMEOUT;
     Reader::read_settled(kafka, topic, 0, wait, |offset, key, value| {
-        let Some(value) = value.filter(|_| key == Some(STREAM_KEY)) else {
+        let (Some(key), Some(value)) = (key, value) else {
             return;
         };
-        if last.is_ok() {
-            last = serde_json::from_slice(value)
-                .map(Some)
-                .map_err(|source| Error::Position {
-                    topic: topic.to_owned(),
-                    offset,
-                    source,
-                });
+        if let Err(source) = recorded.take(key, value) {
+            failure.get_or_insert(Error::Position {
+                topic: topic.to_owned(),
+                offset,
+                source,
+            });
         }
     })?;
-    last
+    failure.map_or(Ok(recorded), Err)
+}
+
+/// The last committed position alone.
+pub fn read_last_committed(kafka: &Kafka, topic: &str) -> Result<Option<PositionRecord>, Error> {
+    Ok(read_recorded(kafka, topic)?.position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_recognised_by_id_and_partitions() {
+        let recorded = TopicRecord {
+            id: Uuid::from_u128(7),
+            partitions: 6,
+        };
+        let check = |id, partitions, same| {
+            let id = Uuid::from_u128(id);
+            assert_eq!(recorded.is_same(&TopicRecord { id, partitions }), same);
+        };
+        check(7, 6, true);
+        check(7, 7, false);
+        check(8, 6, false);
+        check(0, 6, true);
+    }
+
+    #[test]
+    fn records_are_told_apart_by_their_keys() {
+        let position = PositionRecord::new(1, "7", 1, "shop");
+        let topic = TopicRecord {
+            id: Uuid::from_u128(7),
+            partitions: 6,
+        };
+        let mut recorded = Recorded::default();
+        for (key, value) in [position.to_bytes(), topic.to_bytes("retail.public.orders")] {
+            recorded.take(&key, &value).unwrap();
+        }
+        recorded.take(b"snapshot/orders/1", b"{}").unwrap();
+        assert_eq!(recorded.position, Some(position));
+        assert_eq!(recorded.topics.get("retail.public.orders"), Some(&topic));
+        assert!(recorded.take(STREAM_KEY, b"{}").is_err());
+    }
 }

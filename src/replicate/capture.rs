@@ -13,6 +13,7 @@ use crate::event::{
     Batch, Change, EncodeError, Encoder, Epoch, HEARTBEAT_PREFIX, LogicalMessage, Lsn, Plan,
     Transaction,
 };
+use crate::kafka::PositionRecord;
 use crate::pgoutput::{self, Message, Relation, RelationIds};
 
 /// Where a batch ends: what its position record says.
@@ -29,6 +30,16 @@ pub(crate) struct Point {
 }
 
 impl Point {
+    /// Where a record says that streaming goes on.
+    pub(crate) fn of(record: &PositionRecord) -> Self {
+        Point {
+            resume: record.resume_lsn,
+            commit_lsn: record.commit_lsn,
+            ordinal: record.ordinal,
+            last_change_lsn: record.last_change_lsn,
+        }
+    }
+
     /// Whether a transaction was published in part.
     pub(crate) fn is_split(&self) -> bool {
         self.commit_lsn >= self.resume && self.ordinal > 0

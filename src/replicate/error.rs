@@ -3,7 +3,7 @@
 use crate::connection;
 use crate::event::{EncodeError, Lsn, Position};
 use crate::exit::ExitCode;
-use crate::kafka;
+use crate::kafka::{self, TopicRecord};
 use crate::pgoutput::ParseError;
 use crate::postgres::{self, RowsError};
 
@@ -110,6 +110,55 @@ pub enum Error {
         /// Those of the source.
         found: String,
     },
+    /// The source is on a timeline that left ours before the recorded position.
+    #[error(
+        "the recorded position {position} is past {switched}, where the source left timeline {recorded} \
+         for {found}: changes that were published never happened there. accept the new history with \
+         tidewater position adopt, which takes a new snapshot in the next epoch"
+    )]
+    TimelineLeft {
+        /// The recorded LSN.
+        position: Lsn,
+        /// Where the timeline of the record ended.
+        switched: Lsn,
+        /// Timeline of the record.
+        recorded: u32,
+        /// The source's.
+        found: u32,
+    },
+    /// A transaction was published in part, and the rest would be selected in another way.
+    #[error(
+        "the transaction at {commit_lsn} was published in part, and the publication's name or the stream's \
+         options have changed since: start once with those before, then change them"
+    )]
+    OptionsChanged {
+        /// The transaction.
+        commit_lsn: Lsn,
+    },
+    /// A topic that events went to does not exist any more.
+    #[error(
+        "topic {topic} held events and is gone: restore it, or begin anew with another kafka.prefix and \
+         source.slot"
+    )]
+    TopicGone {
+        /// The topic.
+        topic: String,
+    },
+    /// A topic that events went to is another one now.
+    #[error(
+        "topic {topic} was {} partitions with id {}, and is {} partitions with id {}: it was recreated or \
+         repartitioned, and what it held or the order per key is lost. begin anew with another \
+         kafka.prefix and source.slot",
+        recorded.partitions, recorded.id, found.partitions, found.id
+    )]
+    TopicReplaced {
+        /// The topic.
+        topic: String,
+        /// As it was when the first event went there.
+        recorded: TopicRecord,
+        /// As it is.
+        found: TopicRecord,
+    },
     /// Another process has moved the position.
     #[error(
         "another replicator has moved the position from {} to {}: this one ends",
@@ -203,6 +252,10 @@ impl Error {
             | Error::HistoryLost { .. }
             | Error::PositionMissing { .. }
             | Error::SourceChanged { .. }
+            | Error::TimelineLeft { .. }
+            | Error::OptionsChanged { .. }
+            | Error::TopicGone { .. }
+            | Error::TopicReplaced { .. }
             | Error::PositionMoved { .. }
             | Error::DrainTimedOut { .. }
             | Error::Thread(_)
@@ -223,7 +276,9 @@ impl Error {
             Error::SplitDiffers { .. }
             | Error::HistoryLost { .. }
             | Error::PositionMissing { .. } => ExitCode::HistoryLost,
-            Error::SourceChanged { .. } => ExitCode::SourceChanged,
+            Error::SourceChanged { .. } | Error::TimelineLeft { .. } => ExitCode::SourceChanged,
+            Error::OptionsChanged { .. } => ExitCode::SourceTables,
+            Error::TopicGone { .. } | Error::TopicReplaced { .. } => ExitCode::TopicUnusable,
             Error::PositionMoved { .. } => ExitCode::Fenced,
             Error::LeaseLost { .. } => ExitCode::SlotBusy,
             Error::SourceSilent { .. } | Error::Heartbeat(_) | Error::Catalog(_) => {

@@ -14,6 +14,7 @@ mod begin;
 mod capture;
 mod error;
 mod heartbeat;
+mod history;
 mod lease;
 mod machine;
 mod publisher;

@@ -21,6 +21,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
+use super::tables::NewTopic;
 use crate::config::settings::{Delivery, Kafka};
 use crate::event::Batch;
 use crate::kafka::{self, PositionRecord, Producer};
@@ -43,7 +44,7 @@ pub(crate) struct Job {
     /// Committed in the same Kafka transaction as the records.
     pub(crate) record: PositionRecord,
     /// Topics that the batch's topic indexes name for the first time, in the order of their indexes.
-    pub(crate) new_topics: Vec<String>,
+    pub(crate) new_topics: Vec<NewTopic>,
     /// Commit times of the source transactions in the batch, microseconds since 1970.
     pub(crate) commit_times_us: Vec<i64>,
 }
@@ -167,12 +168,15 @@ impl Worker {
     }
 
     fn publish(&mut self, mut job: Box<Job>) -> Outcome {
-        if let Err(error) = self.transactions.register(&job.new_topics) {
+        if let Err(error) = self.transactions.meet(&job.new_topics) {
             return Outcome::Failed(error);
         }
-        job.new_topics.clear();
         let batch = Arc::new(std::mem::take(&mut job.batch));
-        let result = self.transactions.commit(&batch, Some(&job.record));
+        let mark = Mark {
+            position: &job.record,
+            new_topics: &job.new_topics,
+        };
+        let result = self.transactions.commit(&batch, Some(mark));
         // The producer keeps a clone until nothing of the batch is in flight. After a commit it keeps
         // none; after a fatal error the records are copied for the producer that comes next.
         job.batch = Arc::try_unwrap(batch).unwrap_or_else(|shared| shared.duplicate());
@@ -186,7 +190,8 @@ impl Worker {
         }
     }
 
-    fn committed(&mut self, job: Box<Job>) -> Outcome {
+    fn committed(&mut self, mut job: Box<Job>) -> Outcome {
+        job.new_topics.clear();
         self.acknowledged = Some(job.record.clone());
         Outcome::Committed(job)
     }
@@ -207,6 +212,13 @@ impl Worker {
             })
         }
     }
+}
+
+/// What is recorded in the transaction of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark<'a> {
+    position: &'a PositionRecord,
+    new_topics: &'a [NewTopic],
 }
 
 /// The Kafka transactions of one transactional id.
@@ -258,6 +270,18 @@ impl Transactions {
         Ok(())
     }
 
+    /// As [`Transactions::register`], for those of them that are not known yet: a batch that is sent
+    /// again brings its topics again.
+    fn meet(&mut self, new_topics: &[NewTopic]) -> Result<(), Error> {
+        let unknown = |topic: &&NewTopic| !self.topics.contains(&topic.name);
+        let names: Vec<String> = new_topics
+            .iter()
+            .filter(unknown)
+            .map(|topic| topic.name.clone())
+            .collect();
+        self.register(&names)
+    }
+
     /// Commits a batch that carries no position, and gives its memory back.
     pub(crate) fn publish(&mut self, batch: Batch) -> Result<Batch, Error> {
         let batch = Arc::new(batch);
@@ -298,12 +322,12 @@ impl Transactions {
     pub(crate) fn commit(
         &mut self,
         batch: &Arc<Batch>,
-        record: Option<&PositionRecord>,
+        mark: Option<Mark<'_>>,
     ) -> Result<(), Error> {
         let stop = self.stop.clone();
         let mut backoff = Backoff::new(&stop);
         loop {
-            let failure = match self.attempt(batch, record) {
+            let failure = match self.attempt(batch, mark) {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
@@ -320,11 +344,7 @@ impl Transactions {
         }
     }
 
-    fn attempt(
-        &mut self,
-        batch: &Arc<Batch>,
-        record: Option<&PositionRecord>,
-    ) -> Result<(), kafka::Error> {
+    fn attempt(&mut self, batch: &Arc<Batch>, mark: Option<Mark<'_>>) -> Result<(), kafka::Error> {
         let Some(producer) = self.producer.as_mut() else {
             return Err(kafka::Error::Closed);
         };
@@ -339,9 +359,8 @@ impl Transactions {
         if !exactly_once {
             producer.flush(CALL_TIMEOUT)?;
         }
-        if let Some(record) = record {
-            let (key, value) = record.to_bytes();
-            producer.send(POSITION_TOPIC, Some(0), Some(&key), Some(&value))?;
+        if let Some(mark) = mark {
+            mark.send(producer)?;
         }
         self.steps.at("publish.before-commit");
         if exactly_once {
@@ -361,6 +380,20 @@ impl Transactions {
                 result => return result.map_err(Error::from),
             }
         }
+    }
+}
+
+impl Mark<'_> {
+    /// Topics first: who sees the position finds them.
+    fn send(&self, producer: &mut Producer) -> Result<(), kafka::Error> {
+        let topics = self.new_topics.iter().filter_map(|topic| {
+            let record = topic.record.as_ref()?;
+            Some(record.to_bytes(&topic.name))
+        });
+        for (key, value) in topics.chain([self.position.to_bytes()]) {
+            producer.send(POSITION_TOPIC, Some(0), Some(&key), Some(&value))?;
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! 1. The lease first, so that two replicators do not fence each other in turn.
 //! 2. The last committed record, possibly stale, tells whether this is the source it was written for: a
-//!    foreign source is refused before anybody is fenced.
+//!    foreign source is refused before anybody is fenced, and so are topics that are not the ones that
+//!    events went to.
 //! 3. `init_transactions` for every transactional id ends whatever a predecessor had under way; only
 //!    then is the position read that streaming starts from.
 //! 4. A walsender that a dead predecessor left on the slot is terminated, now that the lease is ours.
@@ -11,6 +12,8 @@
 
 use std::time::{Duration, Instant};
 
+use sha2::{Digest, Sha256};
+
 use super::capture::{Capture, Point};
 use super::lease::Lease;
 use super::machine::{Limits, Progress};
@@ -18,7 +21,7 @@ use super::publisher::{Publisher, Transactions};
 use super::resume::{self, PositionFound, SlotFound, Start};
 use super::stream::{Loop, Stream};
 use super::tables::{Tables, Topic};
-use super::{Context, Error, heartbeat};
+use super::{Context, Error, heartbeat, history};
 use crate::config::settings::{Format, Kafka, Source, Truncate};
 use crate::connection;
 use crate::event::{self, Encoder, Epoch, Lsn, SourceName, TruncateFormat};
@@ -118,7 +121,9 @@ impl<'a> Opening<'a> {
         admin
             .ensure_topic(&TopicSpec::position(kafka, position_topic.clone()))
             .await?;
-        let mut tables = Tables::new(kafka, admin, catalog);
+        let stale = kafka::read_recorded(kafka, &position_topic)?;
+        check_source(stale.position.as_ref(), &identity, &position_topic)?;
+        let mut tables = Tables::new(kafka, admin, catalog, stale.topics);
         let heartbeat = tables
             .topic(TopicSpec::heartbeat(
                 kafka,
@@ -130,17 +135,21 @@ impl<'a> Opening<'a> {
                 .table_topic(&published.table.schema, &published.table.name)
                 .await?;
         }
-
-        let stale = kafka::read_last_committed(kafka, &position_topic)?;
-        check_source(stale.as_ref(), &identity, &position_topic)?;
-        let transactions = fence(context, stale.as_ref(), &position_topic)?;
+        let transactions = fence(context, stale.position.as_ref(), &position_topic)?;
         let last = kafka::read_last_committed(kafka, &position_topic)?;
         check_source(last.as_ref(), &identity, &position_topic)?;
+        if let Some(last) = &last {
+            history::check(&mut session, last, &identity, &options_hash(source)).await?;
+        }
         context.steps.at("start.fenced");
 
         let found = position_found(last.as_ref());
         let publisher = Publisher::start(transactions, last.clone())?;
-        let record = last.unwrap_or_else(|| first_record(source, &identity));
+        let record = PositionRecord {
+            timeline: identity.timeline,
+            options_hash: options_hash(source),
+            ..last.unwrap_or_else(|| first_record(source, &identity))
+        };
         Ok(Some(Opening {
             context,
             lease,
@@ -227,12 +236,7 @@ impl<'a> Opening<'a> {
 
     /// Where the record says that streaming goes on.
     pub(super) fn point(&self) -> Point {
-        Point {
-            resume: self.record.resume_lsn,
-            commit_lsn: self.record.commit_lsn,
-            ordinal: self.record.ordinal,
-            last_change_lsn: self.record.last_change_lsn,
-        }
+        Point::of(&self.record)
     }
 
     fn refuse_filled_topics(&self) -> Result<(), Error> {
@@ -335,17 +339,35 @@ async fn open_session(source: &Source) -> Result<Session, Error> {
     Ok(Session::connect(&source.connection, kind, &options).await?)
 }
 
+/// What decides which messages the server sends.
+fn stream_options(publication: &str) -> [(&'static str, &str); 3] {
+    [
+        ("proto_version", "1"),
+        ("publication_names", publication),
+        ("messages", "true"),
+    ]
+}
+
+/// Hash of [`stream_options`].
+fn options_hash(source: &Source) -> String {
+    let mut hash = Sha256::new();
+    for (name, value) in stream_options(&source.publication) {
+        hash.update(format!("{name}={value}\n"));
+    }
+    hash.finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
 async fn start_replication(
     session: Session,
     source: &Source,
     resume: Lsn,
 ) -> Result<ReplicationStream, Error> {
     let publication = connection::quote_identifier(&source.publication);
-    let options = [
-        ("proto_version", "1"),
-        ("publication_names", &publication),
-        ("messages", "true"),
-    ];
+    let options = stream_options(&publication);
     Ok(session
         .start_replication(&source.slot, resume, &options)
         .await?)

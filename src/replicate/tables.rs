@@ -3,7 +3,7 @@
 //! A topic exists, and its partitions are counted, before a producer sees its name. Indexes are dense
 //! and never reused: 0 is the position topic, the others follow in the order in which they were met.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Error;
 use super::capture::CapturedTable;
@@ -11,7 +11,7 @@ use super::publisher::POSITION_TOPIC;
 use crate::config::settings::Kafka;
 use crate::connection::Database;
 use crate::event::{Encoder, ReplicaIdentity, Table, TypeShape};
-use crate::kafka::{Admin, TopicSpec, topics};
+use crate::kafka::{self, Admin, TopicRecord, TopicSpec, topics};
 use crate::pgoutput::Relation;
 use crate::postgres::{self, TableShape};
 
@@ -29,14 +29,31 @@ pub(crate) struct Tables {
     kafka: Kafka,
     admin: Admin,
     catalog: Database,
+    /// Topics as they were when the first event went there.
+    recorded: BTreeMap<String, TopicRecord>,
     topics: HashMap<String, Topic>,
-    new_topics: Vec<String>,
+    new_topics: Vec<NewTopic>,
+}
+
+/// A topic that the publisher does not know yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewTopic {
+    /// Name.
+    pub(crate) name: String,
+    /// What to record of it, together with its first events; `None` when that is done or need not be.
+    pub(crate) record: Option<TopicRecord>,
 }
 
 impl Tables {
     /// `catalog` is a connection of its own: a slow catalog query must not hold up the lease.
-    pub(crate) fn new(kafka: &Kafka, admin: Admin, catalog: Database) -> Self {
+    pub(crate) fn new(
+        kafka: &Kafka,
+        admin: Admin,
+        catalog: Database,
+        recorded: BTreeMap<String, TopicRecord>,
+    ) -> Self {
         Tables {
+            recorded,
             kafka: kafka.clone(),
             admin,
             catalog,
@@ -56,7 +73,12 @@ impl Tables {
             return Ok(topic.clone());
         }
         let name = spec.name.clone();
+        let recorded = self.recorded.get(&name).copied();
+        if recorded.is_some() && self.admin.partitions(&name)?.is_none() {
+            return Err(Error::TopicGone { topic: name });
+        }
         let found = self.admin.ensure_topic(&spec).await?;
+        let record = check_same(&found, recorded)?;
         let next = self.topics.len() + 1;
         debug_assert!(POSITION_TOPIC == 0, "the position topic comes first");
         let index = u32::try_from(next).unwrap_or(u32::MAX);
@@ -65,7 +87,10 @@ impl Tables {
             partitions: found.partitions,
         };
         self.topics.insert(name.clone(), topic.clone());
-        self.new_topics.push(name);
+        self.new_topics.push(NewTopic {
+            name,
+            record: record.filter(|_| spec.history),
+        });
         Ok(topic)
     }
 
@@ -83,7 +108,7 @@ impl Tables {
     }
 
     /// Topics met since the last call, in the order of their indexes.
-    pub(crate) fn take_new_topics(&mut self) -> Vec<String> {
+    pub(crate) fn take_new_topics(&mut self) -> Vec<NewTopic> {
         std::mem::take(&mut self.new_topics)
     }
 
@@ -127,4 +152,24 @@ fn encoded_table(relation: &Relation, shape: Option<&TableShape>) -> Table {
         .filter_map(|column| Some((column.shape.type_oid, column.shape.resolved.clone()?)))
         .collect();
     relation.table(&key, |type_oid| resolved.get(&type_oid).cloned())
+}
+
+/// What has to be recorded of a topic; an error when it is not the one that was.
+fn check_same(
+    found: &kafka::Topic,
+    recorded: Option<TopicRecord>,
+) -> Result<Option<TopicRecord>, Error> {
+    let now = TopicRecord {
+        id: found.id,
+        partitions: found.partitions,
+    };
+    match recorded {
+        None => Ok(Some(now)),
+        Some(recorded) if recorded.is_same(&now) => Ok(None),
+        Some(recorded) => Err(Error::TopicReplaced {
+            topic: found.name.clone(),
+            recorded,
+            found: now,
+        }),
+    }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // tests, all of it
 
 mod histories;
+mod history;
 mod login;
 mod model;
 mod postgres;

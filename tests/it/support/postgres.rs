@@ -1,5 +1,7 @@
 //! A private PostgreSQL server, for tests that configure, stop or kill it.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -43,26 +45,42 @@ impl Postgres {
             ],
         );
         let mut options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c fsync=off",
+            "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nfsync = off\n",
             server.port,
             server.directory().display()
         );
         for setting in settings {
-            options = format!("{options} -c {setting}");
+            let (name, value) = setting.split_once('=').unwrap();
+            options = format!("{options}{name} = '{value}'\n");
         }
-        let log = server.data().join("log");
-        server.run(
-            "pg_ctl",
-            &[
-                "-w",
-                "-l",
-                &log.display().to_string(),
-                "-o",
-                &options,
-                "start",
-            ],
-        );
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(server.data().join("postgresql.conf"))
+            .unwrap();
+        file.write_all(options.as_bytes()).unwrap();
+        server.resume();
         server
+    }
+
+    /// Starts the server that was stopped.
+    pub(crate) fn resume(&self) {
+        let log = self.data().join("log").display().to_string();
+        self.run("pg_ctl", &["-w", "-l", &log, "start"]);
+    }
+
+    /// Stops the server: `fast`, or `immediate` as if it had crashed.
+    pub(crate) fn stop(&self, mode: &str) {
+        self.run("pg_ctl", &["-w", "-m", mode, "stop"]);
+    }
+
+    /// Restarts it as a standby and promotes it, which begins a new timeline.
+    pub(crate) fn promote(&self) {
+        self.stop("fast");
+        let signal = self.data().join("standby.signal");
+        std::fs::write(&signal, "").unwrap();
+        self.give(&signal);
+        self.resume();
+        self.run("pg_ctl", &["-w", "promote"]);
     }
 
     /// Runs one of the server's programs on its data directory, as a user that it accepts.
