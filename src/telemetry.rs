@@ -281,7 +281,7 @@ mod tests {
         };
         assert_eq!(condition(start), Condition::Starting);
         stage.idle();
-        assert_eq!(condition(start + Duration::from_secs(60)), Condition::Idle);
+        assert_eq!(condition(start + Duration::from_mins(1)), Condition::Idle);
         stage.working_since(start);
         assert_eq!(
             condition(start + Duration::from_secs(5)),

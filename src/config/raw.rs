@@ -63,7 +63,11 @@ impl Raw {
                 toml::Value::Array(items) => {
                     RawValue::List(items.into_iter().map(scalar).collect())
                 }
-                other => RawValue::Text(scalar(other)),
+                plain @ (toml::Value::String(_)
+                | toml::Value::Integer(_)
+                | toml::Value::Float(_)
+                | toml::Value::Boolean(_)
+                | toml::Value::Datetime(_)) => RawValue::Text(scalar(plain)),
             };
             if find(&path).is_some() {
                 self.values.insert(path, value);
@@ -127,10 +131,9 @@ fn written(value: String) -> RawValue {
 }
 
 fn scalar(value: toml::Value) -> String {
-    match value {
-        toml::Value::String(text) => text,
-        other => other.to_string(),
-    }
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn unknown(path: &str) -> Fault {

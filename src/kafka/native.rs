@@ -325,7 +325,7 @@ impl Handle {
         ];
         if !headers.is_null() {
             arguments.push(argument(VType::RD_KAFKA_VTYPE_HEADERS, |u| {
-                u.headers = headers
+                u.headers = headers;
             }));
         }
         // SAFETY: the arguments are valid for the call; a value that is not copied is held.

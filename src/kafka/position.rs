@@ -1,6 +1,7 @@
 //! The position record: where the stream stands, in the same Kafka transaction as the events before it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -141,6 +142,12 @@ impl TopicRecord {
     pub fn is_same(&self, found: &TopicRecord) -> bool {
         let same_id = self.id == found.id || self.id.is_nil() || found.id.is_nil();
         same_id && self.partitions == found.partitions
+    }
+}
+
+impl fmt::Display for TopicRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} partitions with id {}", self.partitions, self.id)
     }
 }
 

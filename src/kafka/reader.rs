@@ -111,7 +111,7 @@ impl Reader {
         for partition in metadata
             .topics()
             .iter()
-            .flat_map(|topic| topic.partitions())
+            .flat_map(rdkafka::metadata::MetadataTopic::partitions)
         {
             let (first, end) = reader.watermarks(topic, partition.id(), timeout)?;
             if first != end {

@@ -144,8 +144,8 @@ impl Opening<'_> {
         let next = self.record.next(resume, Lsn::ZERO, 0, Lsn::ZERO);
         let snapshot_workers = self.context.source()?.snapshot_workers;
         let record = PositionRecord {
-            snapshot,
             snapshot_workers,
+            snapshot,
             ..next
         };
         let new_topics = self.tables.take_new_topics();

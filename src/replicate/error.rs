@@ -3,7 +3,7 @@
 use crate::connection;
 use crate::event::{EncodeError, Lsn, Position};
 use crate::exit::ExitCode;
-use crate::kafka::{self, TopicRecord};
+use crate::kafka;
 use crate::pgoutput::ParseError;
 use crate::postgres::{self, RowsError};
 
@@ -146,18 +146,16 @@ pub enum Error {
     },
     /// A topic that events went to is another one now.
     #[error(
-        "topic {topic} was {} partitions with id {}, and is {} partitions with id {}: it was recreated or \
-         repartitioned, and what it held or the order per key is lost. begin anew with another \
-         kafka.prefix and source.slot",
-        recorded.partitions, recorded.id, found.partitions, found.id
+        "topic {topic} was {recorded} and is {found}: it was recreated or repartitioned, and what it held \
+         or the order per key is lost. begin anew with another kafka.prefix and source.slot"
     )]
     TopicReplaced {
         /// The topic.
         topic: String,
         /// As it was when the first event went there.
-        recorded: TopicRecord,
+        recorded: String,
         /// As it is.
-        found: TopicRecord,
+        found: String,
     },
     /// Another process has moved the position.
     #[error(

@@ -309,7 +309,7 @@ mod tests {
         let start = Instant::now();
         let limits = Limits::DEFAULT;
         let mut progress = Progress::new(Lsn(100), start);
-        let hour = start + Duration::from_secs(3600);
+        let hour = start + Duration::from_hours(1);
         assert!(!progress.idle_record_due(hour, &limits), "nothing was read");
         progress.read_to(Lsn(101));
         assert!(!progress.idle_record_due(start + Duration::from_secs(9), &limits));

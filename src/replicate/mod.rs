@@ -38,7 +38,7 @@ use crate::telemetry::{self, Health, Stage};
 const RESTART_PAUSE_MIN: Duration = Duration::from_millis(200);
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// An event that stays in a stage for longer than this is stuck.
-const STUCK_AFTER: Duration = Duration::from_secs(60);
+const STUCK_AFTER: Duration = Duration::from_mins(1);
 
 /// What every start needs.
 pub(crate) struct Context {

@@ -264,7 +264,7 @@ impl<'a> Opening<'a> {
         };
         Ok(Encoder::new(
             &name,
-            event_format(&self.context.settings.format, kafka),
+            event_format(self.context.settings.format, kafka),
         ))
     }
 
@@ -354,11 +354,10 @@ fn options_hash(source: &Source) -> String {
     for (name, value) in stream_options(&source.publication) {
         hash.update(format!("{name}={value}\n"));
     }
-    hash.finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    // Half of it tells them apart.
+    let half = hash.finalize().into_iter().take(8);
+    half.fold(0_u64, |head, byte| head << 8 | u64::from(byte))
+        .to_string()
 }
 
 async fn start_replication(
@@ -462,7 +461,7 @@ fn check_source(
     })
 }
 
-fn event_format(format: &Format, kafka: &Kafka) -> event::Format {
+fn event_format(format: Format, kafka: &Kafka) -> event::Format {
     event::Format {
         truncate: match format.truncate {
             Truncate::EachPartition => TruncateFormat::EachPartition,

@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Error;
 use super::capture::CapturedTable;
-use super::publisher::POSITION_TOPIC;
 use crate::config::settings::Kafka;
 use crate::connection::Database;
 use crate::event::{Encoder, ReplicaIdentity, Table, TypeShape};
 use crate::kafka::{self, Admin, TopicRecord, TopicSpec, topics};
 use crate::pgoutput::Relation;
 use crate::postgres::{self, TableShape};
+
+// The position topic comes first.
+const _: () = assert!(super::publisher::POSITION_TOPIC == 0);
 
 /// A topic as the pipeline knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +82,6 @@ impl Tables {
         let found = self.admin.ensure_topic(&spec).await?;
         let record = check_same(&found, recorded)?;
         let next = self.topics.len() + 1;
-        debug_assert!(POSITION_TOPIC == 0, "the position topic comes first");
         let index = u32::try_from(next).unwrap_or(u32::MAX);
         let topic = Topic {
             index,
@@ -168,8 +169,8 @@ fn check_same(
         Some(recorded) if recorded.is_same(&now) => Ok(None),
         Some(recorded) => Err(Error::TopicReplaced {
             topic: found.name.clone(),
-            recorded,
-            found: now,
+            recorded: recorded.to_string(),
+            found: now.to_string(),
         }),
     }
 }

@@ -429,10 +429,7 @@ fn mark<'a>(message: &'a BorrowedMessage<'_>) -> Option<Mark<'a>> {
 
 /// Logs an error that the client gets over by itself, gives back any other.
 fn definite(error: KafkaError) -> Result<(), Error> {
-    let code = match &error {
-        KafkaError::MessageConsumption(code) | KafkaError::Global(code) => Some(*code),
-        _ => None,
-    };
+    let code = error.rdkafka_error_code();
     let passing = matches!(
         code,
         Some(

@@ -144,9 +144,8 @@ impl Error {
             Error::Connect(source) => source.is_transient(),
             Error::Sink { source, .. } => source.is_transient(),
             // A value of an unexpected kind is a difference of schemas, which waiting does not mend.
-            Error::Lost { source, .. } => {
-                std::error::Error::source(source).is_none_or(|cause| cause.is::<std::io::Error>())
-            }
+            Error::Lost { source, .. } => std::error::Error::source(source)
+                .is_none_or(<dyn std::error::Error + 'static>::is::<std::io::Error>),
             Error::KafkaUnreachable { .. } => true,
             Error::Missing { .. }
             | Error::Damaged { .. }

@@ -197,7 +197,7 @@ async fn tuples(
         .filter(|tuple| always(tuple) && !found.contains(*tuple))
     {
         findings.differs(DifferenceKind::Missing, |difference| {
-            difference.key = key(tuple)
+            difference.key = key(tuple);
         });
     }
     let turning = any.iter().filter(|tuple| !always(tuple)).count();

@@ -52,7 +52,7 @@ impl Default for Options {
         Options {
             source: true,
             sink: true,
-            timeout: Duration::from_secs(60),
+            timeout: Duration::from_mins(1),
             differences_max: 100,
         }
     }

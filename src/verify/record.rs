@@ -29,6 +29,10 @@ pub struct Mark<'a> {
 
 /// What a record says.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are rows, and none is kept"
+)]
 pub enum Content<'a> {
     /// Nothing new: the tombstone after a delete, or a logical message.
     Nothing,

@@ -287,6 +287,8 @@ macro_rules! plain {
     ($($column:literal),*) => { [$(($column, $column)),*] };
 }
 
+// A column is its text, or null; these make the former.
+#[expect(clippy::unnecessary_wraps, reason = "a column may be null")]
 fn text(value: impl ToString) -> Option<String> {
     Some(value.to_string())
 }
@@ -300,6 +302,7 @@ fn boolean(value: bool) -> Option<String> {
 }
 
 /// Millionths as numeric(38,6) shows them.
+#[expect(clippy::unnecessary_wraps, reason = "a column may be null")]
 fn amount(micros: i128) -> Option<String> {
     let sign = if micros < 0 { "-" } else { "" };
     let magnitude = micros.unsigned_abs();
@@ -310,42 +313,44 @@ fn amount(micros: i128) -> Option<String> {
     ))
 }
 
+const LEVELS: Layout<2> = Layout {
+    table: "inventory_image",
+    key: plain!["store_id", "product_id"],
+    columns: &[
+        ("on_hand", "on_hand"),
+        ("position", "position"),
+        ("partition", "partition"),
+        moment!("effective_at"),
+        moment!("changed_at"),
+    ],
+};
+
+const HOURS: Layout<3> = Layout {
+    table: "inventory_hourly",
+    key: [
+        ("store_id", "store_id"),
+        ("product_id", "product_id"),
+        moment!("hour"),
+    ],
+    columns: &[
+        ("opening", "opening"),
+        ("closing", "closing"),
+        ("minimum", "minimum"),
+        ("maximum", "maximum"),
+        ("units_in", "units_in"),
+        ("units_out", "units_out"),
+        ("units_adjusted", "units_adjusted"),
+        ("changes", "changes"),
+        ("reads", "reads"),
+        ("unit_us", "unit_us"),
+        ("stockout_us", "stockout_us"),
+        ("tracked_us", "tracked_us"),
+        moment!("last_change_at"),
+        ("position", "position"),
+    ],
+};
+
 async fn stock(sink: &Client, model: &Model, findings: &mut Findings) -> Result<(), Error> {
-    const LEVELS: Layout<2> = Layout {
-        table: "inventory_image",
-        key: plain!["store_id", "product_id"],
-        columns: &[
-            ("on_hand", "on_hand"),
-            ("position", "position"),
-            ("partition", "partition"),
-            moment!("effective_at"),
-            moment!("changed_at"),
-        ],
-    };
-    const HOURS: Layout<3> = Layout {
-        table: "inventory_hourly",
-        key: [
-            ("store_id", "store_id"),
-            ("product_id", "product_id"),
-            moment!("hour"),
-        ],
-        columns: &[
-            ("opening", "opening"),
-            ("closing", "closing"),
-            ("minimum", "minimum"),
-            ("maximum", "maximum"),
-            ("units_in", "units_in"),
-            ("units_out", "units_out"),
-            ("units_adjusted", "units_adjusted"),
-            ("changes", "changes"),
-            ("reads", "reads"),
-            ("unit_us", "unit_us"),
-            ("stockout_us", "stockout_us"),
-            ("tracked_us", "tracked_us"),
-            moment!("last_change_at"),
-            ("position", "position"),
-        ],
-    };
     let levels = model
         .stock
         .levels()

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -345,7 +346,8 @@ fn joined<'v>(columns: impl Iterator<Item = (&'v str, Option<Cow<'v, str>>)>) ->
                 if value.bytes().all(plain) && value != "null" && !value.is_empty() {
                     text.push_str(&value);
                 } else {
-                    text.push_str(&format!("{value:?}"));
+                    // Writing into a string does not fail.
+                    let _ = write!(text, "{value:?}");
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::kafka::{self, Admin, Isolation, Reader};
 /// How long a broker may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a partition may give nothing before the read is given up.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(100);
 

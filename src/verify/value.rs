@@ -258,15 +258,12 @@ fn calendar(iso: &str) -> Option<(Cow<'_, str>, &'static str)> {
     if matches!(iso, "infinity" | "-infinity") {
         return Some((Cow::Borrowed(iso), ""));
     }
-    let (year, rest) = match iso.strip_prefix('-') {
-        Some(past) => {
-            let (year, rest) = past.split_once('-')?;
-            (-year.parse::<i32>().ok()?, rest)
-        }
-        None => {
-            let (year, rest) = iso.strip_prefix('+').unwrap_or(iso).split_once('-')?;
-            (year.parse::<i32>().ok()?, rest)
-        }
+    let (year, rest) = if let Some(past) = iso.strip_prefix('-') {
+        let (year, rest) = past.split_once('-')?;
+        (-year.parse::<i32>().ok()?, rest)
+    } else {
+        let (year, rest) = iso.strip_prefix('+').unwrap_or(iso).split_once('-')?;
+        (year.parse::<i32>().ok()?, rest)
     };
     let expanded = iso.starts_with(['+', '-']);
     match year {

@@ -90,7 +90,7 @@ fn the_model_of_verify_equals_the_naive_model() {
 /// The partitions' records in a random order that keeps each partition's own.
 fn interleaved<'a>(records: &'a [Record], rng: &mut ChaCha8Rng) -> Vec<&'a Record> {
     let mut partitions: Vec<std::collections::VecDeque<&Record>> =
-        vec![Default::default(); PARTITIONS];
+        vec![std::collections::VecDeque::default(); PARTITIONS];
     for record in records {
         partitions[usize::try_from(record.partition).unwrap()].push_back(record);
     }

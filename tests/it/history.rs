@@ -164,7 +164,7 @@ async fn options_are_kept_inside_a_split_transaction() {
         "{}[debug]\ncrash_at = \"publish.committed:1\"\n",
         shop.config
     );
-    let crashed = Tidewater::start(&["replicate"], &crashing).wait(Duration::from_secs(60));
+    let crashed = Tidewater::start(&["replicate"], &crashing).wait(Duration::from_mins(1));
     assert_eq!(crashed.code(), None, "{}", crashed.log);
     let other = support::unique("other");
     let sql = format!("create publication {other} for all tables");

@@ -139,7 +139,7 @@ impl Server {
             let to = data.join(to);
             fs::copy(files.join(from), &to).unwrap();
             fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
-            postgres.give(&to);
+            support::Postgres::give(&to);
         }
         fs::write(data.join("pg_hba.conf"), HBA).unwrap();
         let database = connect(&postgres.url().parse().unwrap()).await.unwrap();

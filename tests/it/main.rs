@@ -1,6 +1,17 @@
 //! One binary for every integration test; one module per area.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // tests, all of it
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::wildcard_enum_match_arm,
+    clippy::too_many_lines,
+    reason = "tests, all of it: a scenario reads best in one piece, and fails by panicking"
+)]
 
 mod histories;
 mod history;

@@ -156,8 +156,8 @@ mod tests {
         }
     }
 
-    fn bound(store: &str, product: &str) -> Option<Vec<String>> {
-        Some(vec![store.to_owned(), product.to_owned()])
+    fn bound(store: &str, product: &str) -> Vec<String> {
+        vec![store.to_owned(), product.to_owned()]
     }
 
     #[test]
@@ -171,8 +171,8 @@ mod tests {
     #[test]
     fn a_range_is_half_open() {
         let range = Range {
-            from: bound("1", "7"),
-            until: bound("2", "3"),
+            from: Some(bound("1", "7")),
+            until: Some(bound("2", "3")),
         };
         let query = table().select(&range);
         let expected = r#" where row("store_id", "product_id") >= row('1'::bigint, '7'::bigint) and row("store_id", "product_id") < row('2'::bigint, '3'::bigint)"#;

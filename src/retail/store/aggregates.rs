@@ -9,6 +9,63 @@ use super::super::touched::{Pair, Touched, Tuple};
 use super::images::split;
 use super::{Work, column};
 
+const WRITE_HOURS: &str = "
+    insert into inventory_hourly as h
+        (store_id, product_id, hour, opening, closing, minimum, maximum,
+         units_in, units_out, units_adjusted, changes, reads,
+         unit_us, stockout_us, tracked_us, last_change_at, position)
+    select * from unnest($1::bigint[], $2::bigint[], $3::timestamptz[],
+                         $4::integer[], $5::integer[], $6::integer[], $7::integer[],
+                         $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
+                         $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
+                         $16::timestamptz[], $17::text[])
+    on conflict (store_id, product_id, hour) do update set
+        closing = excluded.closing,
+        minimum = least(h.minimum, excluded.minimum),
+        maximum = greatest(h.maximum, excluded.maximum),
+        units_in = h.units_in + excluded.units_in,
+        units_out = h.units_out + excluded.units_out,
+        units_adjusted = h.units_adjusted + excluded.units_adjusted,
+        changes = h.changes + excluded.changes,
+        reads = h.reads + excluded.reads,
+        unit_us = h.unit_us + excluded.unit_us,
+        stockout_us = h.stockout_us + excluded.stockout_us,
+        tracked_us = h.tracked_us + excluded.tracked_us,
+        last_change_at = excluded.last_change_at,
+        position = excluded.position";
+
+const LOCK_SALES: &str = "
+    insert into sales_hourly as s
+        (store_id, product_id, hour, orders, units, revenue,
+         cancelled_orders, cancelled_units, cancelled_revenue)
+    select k.store_id, k.product_id, k.hour, 0, 0, 0, 0, 0, 0
+    from unnest($1::bigint[], $2::bigint[], $3::timestamptz[])
+        as k (store_id, product_id, hour)
+    order by k.store_id, k.product_id, k.hour
+    on conflict (store_id, product_id, hour) do update set orders = s.orders where false";
+
+const ADD_SALES: &str = "
+    update sales_hourly s set
+        orders = s.orders + d.orders,
+        units = s.units + d.units,
+        revenue = s.revenue + d.revenue::numeric,
+        cancelled_orders = s.cancelled_orders + d.cancelled_orders,
+        cancelled_units = s.cancelled_units + d.cancelled_units,
+        cancelled_revenue = s.cancelled_revenue + d.cancelled_revenue::numeric
+    from unnest($1::bigint[], $2::bigint[], $3::timestamptz[],
+                $4::bigint[], $5::bigint[], $6::text[],
+                $7::bigint[], $8::bigint[], $9::text[])
+        as d (store_id, product_id, hour, orders, units, revenue,
+              cancelled_orders, cancelled_units, cancelled_revenue)
+    where s.store_id = d.store_id and s.product_id = d.product_id and s.hour = d.hour";
+
+const REMOVE_SALES: &str = "
+    delete from sales_hourly s
+    using unnest($1::bigint[], $2::bigint[], $3::timestamptz[])
+        as k (store_id, product_id, hour)
+    where s.store_id = k.store_id and s.product_id = k.product_id and s.hour = k.hour
+      and s.orders = 0 and s.cancelled_orders = 0";
+
 impl Work<'_> {
     /// Merges a batch's rows into `inventory_hourly`. A key's hours belong to one partition, so no
     /// other instance writes them.
@@ -16,30 +73,6 @@ impl Work<'_> {
         &self,
         hours: &[StockHour],
     ) -> Result<(), Error> {
-        const SQL: &str = "
-            insert into inventory_hourly as h
-                (store_id, product_id, hour, opening, closing, minimum, maximum,
-                 units_in, units_out, units_adjusted, changes, reads,
-                 unit_us, stockout_us, tracked_us, last_change_at, position)
-            select * from unnest($1::bigint[], $2::bigint[], $3::timestamptz[],
-                                 $4::integer[], $5::integer[], $6::integer[], $7::integer[],
-                                 $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[],
-                                 $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[],
-                                 $16::timestamptz[], $17::text[])
-            on conflict (store_id, product_id, hour) do update set
-                closing = excluded.closing,
-                minimum = least(h.minimum, excluded.minimum),
-                maximum = greatest(h.maximum, excluded.maximum),
-                units_in = h.units_in + excluded.units_in,
-                units_out = h.units_out + excluded.units_out,
-                units_adjusted = h.units_adjusted + excluded.units_adjusted,
-                changes = h.changes + excluded.changes,
-                reads = h.reads + excluded.reads,
-                unit_us = h.unit_us + excluded.unit_us,
-                stockout_us = h.stockout_us + excluded.stockout_us,
-                tracked_us = h.tracked_us + excluded.tracked_us,
-                last_change_at = excluded.last_change_at,
-                position = excluded.position";
         if hours.is_empty() {
             return Ok(());
         }
@@ -78,7 +111,7 @@ impl Work<'_> {
         let position: Vec<_> = hours.iter().map(|row| row.position).collect();
         self.execute(
             "write inventory_hourly",
-            SQL,
+            WRITE_HOURS,
             &[
                 &stores,
                 &products,
@@ -107,43 +140,18 @@ impl Work<'_> {
     /// locked in key order first (missing ones inserted as zero), then added to, then those that
     /// came to nothing are removed.
     pub(in super::super) async fn write_sales(&self, sales: &Sales) -> Result<(), Error> {
-        const LOCK: &str = "
-            insert into sales_hourly as s
-                (store_id, product_id, hour, orders, units, revenue,
-                 cancelled_orders, cancelled_units, cancelled_revenue)
-            select k.store_id, k.product_id, k.hour, 0, 0, 0, 0, 0, 0
-            from unnest($1::bigint[], $2::bigint[], $3::timestamptz[])
-                as k (store_id, product_id, hour)
-            order by k.store_id, k.product_id, k.hour
-            on conflict (store_id, product_id, hour) do update set orders = s.orders where false";
-        const ADD: &str = "
-            update sales_hourly s set
-                orders = s.orders + d.orders,
-                units = s.units + d.units,
-                revenue = s.revenue + d.revenue::numeric,
-                cancelled_orders = s.cancelled_orders + d.cancelled_orders,
-                cancelled_units = s.cancelled_units + d.cancelled_units,
-                cancelled_revenue = s.cancelled_revenue + d.cancelled_revenue::numeric
-            from unnest($1::bigint[], $2::bigint[], $3::timestamptz[],
-                        $4::bigint[], $5::bigint[], $6::text[],
-                        $7::bigint[], $8::bigint[], $9::text[])
-                as d (store_id, product_id, hour, orders, units, revenue,
-                      cancelled_orders, cancelled_units, cancelled_revenue)
-            where s.store_id = d.store_id and s.product_id = d.product_id and s.hour = d.hour";
-        const REMOVE: &str = "
-            delete from sales_hourly s
-            using unnest($1::bigint[], $2::bigint[], $3::timestamptz[])
-                as k (store_id, product_id, hour)
-            where s.store_id = k.store_id and s.product_id = k.product_id and s.hour = k.hour
-              and s.orders = 0 and s.cancelled_orders = 0";
         let rows: Vec<_> = sales.rows().collect();
         if rows.is_empty() {
             return Ok(());
         }
         let (stores, products) = split(rows.iter().map(|(pair, _, _)| pair));
         let hours: Vec<_> = rows.iter().map(|(_, hour, _)| *hour).collect();
-        self.execute("lock sales_hourly", LOCK, &[&stores, &products, &hours])
-            .await?;
+        self.execute(
+            "lock sales_hourly",
+            LOCK_SALES,
+            &[&stores, &products, &hours],
+        )
+        .await?;
         let sum =
             |read: fn(&SalesDelta) -> i64| rows.iter().map(|(_, _, delta)| read(delta)).collect();
         let sums: [Vec<i64>; 4] = [
@@ -160,7 +168,7 @@ impl Work<'_> {
             .collect();
         self.execute(
             "add to sales_hourly",
-            ADD,
+            ADD_SALES,
             &[
                 &stores,
                 &products,
@@ -178,8 +186,12 @@ impl Work<'_> {
             .iter()
             .any(|(_, _, delta)| delta.orders < 0 || delta.cancelled_orders < 0)
         {
-            self.execute("clear sales_hourly", REMOVE, &[&stores, &products, &hours])
-                .await?;
+            self.execute(
+                "clear sales_hourly",
+                REMOVE_SALES,
+                &[&stores, &products, &hours],
+            )
+            .await?;
         }
         Ok(())
     }

@@ -153,6 +153,7 @@ where
 }
 
 /// The column as sent, or as it was before.
+#[expect(clippy::ref_option, reason = "both are fields of what is borrowed")]
 fn or_last<T: Clone>(sent: &Option<Option<T>>, last: Option<&Option<T>>) -> Option<T> {
     sent.as_ref().or(last).cloned().flatten()
 }

@@ -200,20 +200,19 @@ fn changes(records: &[Record]) -> BTreeMap<String, Vec<Change>> {
 /// Whether the topic begins with the read of a row version, or after one that a snapshot can't see,
 /// and then holds all that follows.
 fn follows_snapshot(journal: &[Change], topic: &[Change]) -> bool {
-    match topic {
-        [Change::Read(version), rest @ ..] => journal
+    if let [Change::Read(version), rest @ ..] = topic {
+        journal
             .iter()
             .position(|change| *change == Change::Version(*version))
-            .is_some_and(|at| journal[at + 1..] == *rest),
-        _ => {
-            let absent = |before: &[Change]| {
-                matches!(
-                    before.last(),
-                    None | Some(Change::Deleted | Change::Truncated)
-                )
-            };
-            journal.strip_suffix(topic).is_some_and(absent)
-        }
+            .is_some_and(|at| journal[at + 1..] == *rest)
+    } else {
+        let absent = |before: &[Change]| {
+            matches!(
+                before.last(),
+                None | Some(Change::Deleted | Change::Truncated)
+            )
+        };
+        journal.strip_suffix(topic).is_some_and(absent)
     }
 }
 

@@ -304,9 +304,10 @@ impl<'r> Writer<'r> {
         let from = self.partitions[home]
             .len()
             .saturating_sub(self.rng.random_range(1..6));
-        for mut record in self.partitions[home][from..].to_vec() {
-            record.offset = i64::try_from(self.partitions[home].len()).unwrap();
-            self.partitions[home].push(record);
+        let partition = &mut self.partitions[home];
+        partition.extend_from_within(from..);
+        for (offset, record) in partition.iter_mut().enumerate() {
+            record.offset = i64::try_from(offset).unwrap();
         }
     }
 

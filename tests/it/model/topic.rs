@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One record, copied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
     let partitions: Vec<i32> = metadata.topics()[0]
         .partitions()
         .iter()
-        .map(|partition| partition.id())
+        .map(rdkafka::metadata::MetadataPartition::id)
         .collect();
     assert!(!partitions.is_empty(), "no topic {topic}");
     partitions

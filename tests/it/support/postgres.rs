@@ -30,7 +30,7 @@ impl Postgres {
             directory: TempDir::new().unwrap(),
             port: free_port(),
         };
-        server.give(server.directory());
+        Postgres::give(server.directory());
         server.run(
             "initdb",
             &[
@@ -78,7 +78,7 @@ impl Postgres {
         self.stop("fast");
         let signal = self.data().join("standby.signal");
         std::fs::write(&signal, "").unwrap();
-        self.give(&signal);
+        Postgres::give(&signal);
         self.resume();
         self.run("pg_ctl", &["-w", "promote"]);
     }
@@ -108,7 +108,7 @@ impl Postgres {
     }
 
     /// Makes a file the server's own.
-    pub(crate) fn give(&self, path: &Path) {
+    pub(crate) fn give(path: &Path) {
         if let Ok(Some(user)) = nix::unistd::User::from_name("postgres")
             && nix::unistd::geteuid().is_root()
         {

@@ -54,7 +54,7 @@ impl Tidewater {
 
     /// Starts it and waits until it ends by itself.
     pub(crate) fn run(arguments: &[&str], config: &str) -> Ended {
-        Tidewater::start(arguments, config).wait(Duration::from_secs(120))
+        Tidewater::start(arguments, config).wait(Duration::from_mins(2))
     }
 
     /// `kill -9`; returns once the process is gone.
@@ -66,7 +66,7 @@ impl Tidewater {
     /// Asks for a drain, and waits for it.
     pub(crate) fn terminate(mut self) -> Ended {
         self.signal(Signal::SIGTERM);
-        self.wait_for(Duration::from_secs(60))
+        self.wait_for(Duration::from_mins(1))
     }
 
     /// Waits until it ends by itself.
