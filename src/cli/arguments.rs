@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::simulate::SimulateArguments;
 use super::verify::VerifyArguments;
 use crate::exit::ExitCode;
 use crate::output;
@@ -55,6 +56,8 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Wipes what is derived and folds the topics again; never issues a second code.
     Rebuild,
+    /// A realistic shop in the source database, at a rate you name.
+    Simulate(SimulateArguments),
 }
 
 /// Shows help, the version, or what is wrong with the arguments.

@@ -1,7 +1,7 @@
 //! A failure as the user meets it: the chain of causes, and the exit code that tells its kind.
 
 use crate::exit::ExitCode;
-use crate::{config, replicate, retail, telemetry, verify};
+use crate::{config, replicate, retail, simulate, telemetry, verify};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ with_exit_code!(
     replicate::Error,
     retail::Error,
     retail::SchemaError,
+    simulate::Error,
     verify::Error,
     crate::http::Error,
 );

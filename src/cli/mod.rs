@@ -9,6 +9,7 @@ mod migrate;
 mod rebuild;
 mod roles;
 mod signals;
+mod simulate;
 mod verify;
 
 use clap::Parser;
@@ -54,5 +55,6 @@ async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Migrate => migrate::run(&settings()?).await,
         Command::Verify(arguments) => verify::run(&settings()?, arguments).await,
         Command::Rebuild => rebuild::run(&settings()?).await,
+        Command::Simulate(arguments) => simulate::run(&settings()?, arguments).await,
     }
 }

@@ -18,4 +18,5 @@ mod history;
 mod login;
 mod model;
 mod postgres;
+mod simulate;
 mod support;

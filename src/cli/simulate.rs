@@ -1,0 +1,117 @@
+//! `tidewater simulate`.
+
+use std::time::Duration;
+
+use clap::Args;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use super::signals;
+use crate::config::settings::Settings;
+use crate::exit::ExitCode;
+use crate::output;
+use crate::simulate::{self, Options, Size};
+
+/// How large the shop is, and how it lives.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct SimulateArguments {
+    /// Row changes per second.
+    #[arg(long, default_value_t = 50, value_name = "CHANGES",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+    /// End after so many seconds; without it the shop lives until it is stopped.
+    #[arg(long, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    seconds: Option<u64>,
+    /// What happens follows from it and from what the tables hold.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Let the rate follow the hours of a day (UTC); its mean is still the one given.
+    #[arg(long)]
+    rhythm: bool,
+    /// Connections that write; each has some of the stores.
+    #[arg(long, default_value_t = 4, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    connections: u32,
+    /// Create and fill what is missing, and end.
+    #[arg(long)]
+    setup_only: bool,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    size: SizeArguments,
+}
+
+/// The size of a shop that is filled now; one that has stores already keeps its own.
+#[derive(Clone, Copy, Debug, Args)]
+struct SizeArguments {
+    /// Stores of a new shop.
+    #[arg(long, default_value_t = Size::default().stores, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(Size::STORES_MAX)))]
+    stores: u32,
+    /// Products of a new shop.
+    #[arg(long, default_value_t = Size::default().products, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(Size::PRODUCTS_MAX)))]
+    products: u32,
+    /// Customers of a new shop.
+    #[arg(long, default_value_t = Size::default().customers, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(Size::CUSTOMERS_MAX)))]
+    customers: u32,
+    /// Weeks of past orders of a new shop.
+    #[arg(long, default_value_t = Size::default().weeks, value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(0..=i64::from(Size::WEEKS_MAX)))]
+    weeks: u32,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidewater simulate --setup-only           create the shop's tables and its past
+  tidewater simulate --rate 500             live until Ctrl-C, 500 row changes a second
+  tidewater simulate --rate 20 --rhythm     quiet nights, busy evenings
+  tidewater simulate --seconds 60 --json    one minute, then a summary for a program";
+
+/// Sets the shop up, and lives.
+pub(super) async fn run(
+    settings: &Settings,
+    arguments: &SimulateArguments,
+) -> Result<ExitCode, Failure> {
+    let source = settings.source.as_ref();
+    let source = &source.ok_or(simulate::Error::Unconfigured)?.connection;
+    let size = Size {
+        stores: arguments.size.stores,
+        products: arguments.size.products,
+        customers: arguments.size.customers,
+        weeks: arguments.size.weeks,
+    };
+    let setup = simulate::set_up(source, size, arguments.seed).await?;
+    if arguments.setup_only {
+        if arguments.json {
+            output::json(&setup);
+        } else {
+            output::line(setup.to_string());
+        }
+        return Ok(ExitCode::Success);
+    }
+    tracing::info!("{setup}");
+    let options = Options {
+        rate: arguments.rate,
+        duration: arguments.seconds.map(Duration::from_secs),
+        connections: arguments.connections,
+        seed: arguments.seed,
+        rhythm: arguments.rhythm,
+    };
+    let stop = CancellationToken::new();
+    let mut background = JoinSet::new();
+    background.spawn(signals::cancel_on_signal(stop.clone()));
+    let summary = Box::pin(simulate::live(source, &options, stop)).await?;
+    background.shutdown().await;
+    if arguments.json {
+        output::json(&summary);
+    } else {
+        output::line(summary.to_string());
+    }
+    Ok(ExitCode::Success)
+}
