@@ -98,7 +98,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The server refused the login.
-    #[error("postgres at {host} refused {user}: {source}")]
+    #[error("postgres at {host} refused {user}: {source}{}", remedy(source))]
     Refused {
         /// As in the URL.
         host: String,
@@ -115,6 +115,17 @@ pub enum Error {
         /// What was asked for.
         target: TargetSession,
     },
+}
+
+/// What mends a refused login, as far as the server's word tells.
+fn remedy(refusal: &ServerError) -> &'static str {
+    match refusal.code.as_str() {
+        "28P01" => "; check the password in the url, its password key or the file it is read from",
+        "28000" => "; check the role, and the lines for it in the server's pg_hba.conf",
+        "3D000" => "; create the database, or name another one in the url",
+        "53300" => "; raise max_connections, or end connections that nobody uses",
+        _ => "",
+    }
 }
 
 impl Error {

@@ -38,12 +38,17 @@ impl Tidewater {
         let directory = TempDir::new().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("tidewater.toml"), config).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_tidewater"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidewater"));
+        command
             .arg("--config")
             .arg(path("tidewater.toml"))
             .args(arguments)
-            .env("TIDEWATER_DEBUG_STEP_FILE", path("steps"))
-            .env("TIDEWATER_HTTP_LISTEN", "127.0.0.1:0")
+            .env("TIDEWATER_DEBUG_STEP_FILE", path("steps"));
+        // A variable would win over the file.
+        if !config.contains("[http]") {
+            command.env("TIDEWATER_HTTP_LISTEN", "127.0.0.1:0");
+        }
+        let child = command
             .stdin(Stdio::null())
             .stdout(File::create(path("output")).unwrap())
             .stderr(File::create(path("log")).unwrap())
