@@ -138,6 +138,25 @@ pub const SINK_RETRIES: &str = "tidewater_sink_retries_total";
 /// Batches dropped because another consumer owned their partitions.
 pub const CONSUMER_FENCED: &str = "tidewater_retail_fenced_total";
 
+/// Promotion codes issued.
+pub const CODES_ISSUED: &str = "tidewater_codes_issued_total";
+/// Promotion codes withdrawn before they were dispatched.
+pub const CODES_WITHDRAWN: &str = "tidewater_codes_withdrawn_total";
+/// Promotion codes that the promotions topic has acknowledged.
+pub const CODES_DISPATCHED: &str = "tidewater_codes_dispatched_total";
+/// Promotion codes whose time ran out.
+pub const CODES_EXPIRED: &str = "tidewater_codes_expired_total";
+/// From the issue of a code to its acknowledgement by the promotions topic, seconds.
+pub const ISSUED_TO_DISPATCHED_SECONDS: &str = "tidewater_issued_to_dispatched_seconds";
+/// Codes that wait to be dispatched.
+pub const OUTBOX_ROWS: &str = "tidewater_outbox_rows";
+/// Eligible tuples, as of the last sweep.
+pub const ELIGIBLE_TUPLES: &str = "tidewater_eligible_tuples";
+/// One sweep over all rules and pairs, seconds.
+pub const SWEEP_SECONDS: &str = "tidewater_sweep_seconds";
+/// Whether codes are issued: 0 while warming up, 1 when behind, 2 when they are.
+pub const ISSUE_STATE: &str = "tidewater_issue_state";
+
 /// Health of every stage in this process; clones share the same registry.
 #[derive(Clone, Debug, Default)]
 pub struct Health {

@@ -223,6 +223,12 @@ pub const KEYS: &[Key] = &[
         "1s to 5m",
         "no code is issued on state older than this",
     ),
+    key(
+        "retail.day_zone",
+        "UTC",
+        "a time zone such as Europe/Berlin",
+        "time zone that days begin in",
+    ),
     Key {
         secret: true,
         ..key(

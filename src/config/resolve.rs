@@ -131,6 +131,10 @@ fn retail(resolver: &mut Resolver<'_>) -> Option<Retail> {
     let retract = resolver.choice("retail.on_delete", &[("retract", true), ("keep", false)]);
     let customer_limit = resolver.number("retail.customer_limit", 0, 1_000);
     let issue_max_lag = resolver.duration("retail.issue_max_lag", "1s", "5m");
+    // The sink, which counts the days, has the last word on whether there is such a zone.
+    let day_zone = resolver.name("retail.day_zone", 100, |c| {
+        c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+')
+    });
     let code_secret = resolver.name("retail.code_secret", 1_000, |c| !c.is_control());
     let batch_records_max = resolver.number("retail.batch_records_max", 1, 1_000_000);
     let batch_linger = resolver.duration("retail.batch_linger", "0ms", "10s");
@@ -142,6 +146,7 @@ fn retail(resolver: &mut Resolver<'_>) -> Option<Retail> {
         retract_deleted_orders: retract?,
         customer_limit: i32::try_from(customer_limit?).ok()?,
         issue_max_lag: issue_max_lag?,
+        day_zone: day_zone?,
         code_secret: code_secret?,
         batch_records_max: usize::try_from(batch_records_max?).ok()?,
         batch_linger: batch_linger?,

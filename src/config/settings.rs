@@ -155,6 +155,8 @@ pub struct Retail {
     pub customer_limit: i32,
     /// No code is issued on state older than this.
     pub issue_max_lag: Duration,
+    /// Time zone that days begin in, by its IANA name.
+    pub day_zone: String,
     /// Key of the HMAC that codes are made with.
     pub code_secret: String,
     /// Most records of one sink transaction.

@@ -11,13 +11,16 @@
 //! statements, so that they see what the other instance committed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{counter, histogram};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::change::{Keyed, Whole, WholeKind};
 use super::error::Error;
+use super::evaluation::Policy;
 use super::fold::{Fold, Images, Keys, Streamed};
 use super::partition::{PartitionId, Topics};
 use super::sequence::{Origin, Stamp, admit_whole};
@@ -69,6 +72,9 @@ pub(super) struct Applier {
     sink: Option<Sink>,
     topics: Topics,
     retail: Retail,
+    policy: Arc<Policy>,
+    /// Told of every commit that issued codes.
+    issued: Arc<Notify>,
     steps: Steps,
     owner: Uuid,
     streamed: Streamed,
@@ -80,6 +86,7 @@ impl Applier {
         connection: Connection,
         topics: Topics,
         retail: Retail,
+        issued: Arc<Notify>,
         steps: Steps,
     ) -> Self {
         let owner = Uuid::new_v4();
@@ -87,7 +94,9 @@ impl Applier {
             connection,
             sink: None,
             topics,
+            policy: Arc::new(Policy::new(&retail)),
             retail,
+            issued,
             steps,
             owner,
             streamed: Streamed::new(),
@@ -146,6 +155,7 @@ impl Applier {
     async fn transact(&mut self, batch: &Batch) -> Result<Outcome, Error> {
         let (owner, topics, retail) = (self.owner, self.topics.clone(), self.retail.clone());
         let (stood, steps) = (self.streamed.clone(), self.steps.clone());
+        let policy = Arc::clone(&self.policy);
         steps.at("aggregate.begin");
         let work = self.sink().await?.begin().await?;
         match work.advance(&topics, &batch.progress, owner).await? {
@@ -167,18 +177,22 @@ impl Applier {
             }
             Content::Whole(change) => whole(&work, &topics, change, stood.clone(), &retail).await?,
         };
-        finish(&work, &touched, &retail).await?;
+        // Before the decisions, which need to know how fresh the state is.
+        work.write_applied_until(&topics, &batch.applied_until)
+            .await?;
+        let issued = finish(&work, &touched, &policy, &steps).await?;
         let moved: Vec<_> = streamed
             .iter()
             .filter(|(id, position)| stood.get(id) != Some(position))
             .map(|(id, position)| (*id, *position))
             .collect();
         work.write_streamed(&topics, &moved).await?;
-        work.write_applied_until(&topics, &batch.applied_until)
-            .await?;
         steps.at("aggregate.commit");
         work.commit().await?;
         steps.at("aggregate.committed");
+        if issued > 0 {
+            self.issued.notify_one();
+        }
         self.streamed = streamed;
         counter!(telemetry::RECORDS_REPEATED).increment(repeats);
         Ok(Outcome::Applied)
@@ -253,10 +267,21 @@ async fn whole(
     })
 }
 
-/// Locks, then what must see other instances' commits.
-async fn finish(work: &Work<'_>, touched: &Touched, _retail: &Retail) -> Result<(), Error> {
+/// Locks, then what must see other instances' commits: habits, and the promotion rules. Says how many
+/// codes were issued.
+async fn finish(
+    work: &Work<'_>,
+    touched: &Touched,
+    policy: &Policy,
+    steps: &Steps,
+) -> Result<usize, Error> {
+    if touched.is_empty() {
+        return Ok(0);
+    }
     work.lock_pairs(touched).await?;
-    work.write_habits(touched).await
+    work.write_habits(touched).await?;
+    steps.at("aggregate.decide");
+    work.evaluation(policy).await?.decide(touched).await
 }
 
 fn measure(batch: &Batch) {

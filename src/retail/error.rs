@@ -38,6 +38,15 @@ pub enum Error {
         /// Where.
         what: &'static str,
     },
+    /// The sink knows no such time zone.
+    #[error(
+        "retail.day_zone: the sink knows no time zone \"{zone}\": name one of pg_timezone_names, \
+         Europe/Berlin for instance"
+    )]
+    DayZone {
+        /// As configured.
+        zone: String,
+    },
     /// The sink's schema cannot be made ours.
     #[error(transparent)]
     Schema(#[from] super::migrate::SchemaError),
@@ -148,6 +157,7 @@ impl Error {
                 .is_none_or(<dyn std::error::Error + 'static>::is::<std::io::Error>),
             Error::KafkaUnreachable { .. } => true,
             Error::Missing { .. }
+            | Error::DayZone { .. }
             | Error::Damaged { .. }
             | Error::Schema(_)
             | Error::Kafka { .. }
@@ -162,7 +172,7 @@ impl Error {
     /// How the process ends on it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Missing { .. } => ExitCode::Configuration,
+            Error::Missing { .. } | Error::DayZone { .. } => ExitCode::Configuration,
             Error::Connect(source) if source.is_transient() => ExitCode::SinkUnreachable,
             Error::Lost { .. } => ExitCode::SinkUnreachable,
             Error::Connect(_) | Error::Sink { .. } => ExitCode::SinkRefused,

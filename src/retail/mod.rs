@@ -3,20 +3,25 @@
 //! ```text
 //! topics ─▶ consumer ─▶ change ─▶ batch ─▶ apply ─▶ fold (stock, order, sales, customer)
 //!                                            ├─▶ store ─▶ sink
-//!                                            └─▶ touched ─▶ promotion
+//!                                            └─▶ touched ─▶ evaluation (condition, eligibility)
+//!                                                  sweep ─▶     └─▶ promotion 
 //! ```
 //!
-//! The pure part (`change`, `sequence`, `stock`, `order`, `sales`, `customer`, `fold`) knows neither
-//! Kafka nor the sink. A batch's offsets are stored in the transaction of its effects, and nowhere
+//! The pure part (`change`, `sequence`, `stock`, `order`, `sales`, `customer`, `fold`, `code`, and
+//! `promotion` without its ledger) knows neither Kafka nor the sink. A batch's offsets are stored in the transaction of its effects, and nowhere
 //! else: that is why every change counts once, whatever crashes.
 
 mod apply;
 mod backoff;
 pub mod change;
+pub mod code;
+mod condition;
 mod consumer;
 pub mod customer;
 mod digits;
+pub mod eligibility;
 mod error;
+pub mod evaluation;
 pub mod field;
 pub mod fold;
 mod group;
@@ -27,6 +32,7 @@ pub mod money;
 pub mod order;
 pub mod partition;
 mod pending;
+pub mod promotion;
 mod rebuild;
 mod role;
 pub mod sales;
@@ -34,6 +40,7 @@ pub mod sequence;
 pub mod statements;
 pub mod stock;
 mod store;
+pub mod sweep;
 pub mod time;
 mod topics;
 pub mod touched;

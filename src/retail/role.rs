@@ -1,7 +1,7 @@
-//! The role: two threads, one loop, and what is retried.
+//! The role: its tasks and threads, and what is retried.
 //!
 //! ```text
-//! consumer thread ──Event──▶ loop ──▶ Applier ──▶ sink
+//! consumer thread ──Event──▶ loop ──▶ Applier ──▶ sink ◀── sweep, once a minute
 //! heartbeat thread ─ Shared ─┘
 //! ```
 //!
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::counter;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -21,10 +21,12 @@ use super::apply::{Applier, Batch, Outcome};
 use super::backoff::Backoff;
 use super::consumer::{Event, Poller};
 use super::error::Error;
+use super::evaluation::Policy;
 use super::group::Shared;
 use super::heartbeat::Listener;
 use super::partition::Topics;
 use super::store::Sink;
+use super::sweep;
 use super::topics::await_topics;
 use crate::config::settings::{Kafka, Retail, Settings};
 use crate::step::{Role, Steps};
@@ -32,6 +34,8 @@ use crate::telemetry::{self, Health, Stage};
 
 /// How long a batch may wait for its commit before the stage counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
+/// How long a sweep may take; nothing may be older than five minutes.
+const SWEEP_STUCK_AFTER: Duration = Duration::from_secs(180);
 
 /// Folds the topics into the sink until `stop` or a definite error.
 pub async fn run(
@@ -53,23 +57,57 @@ pub async fn run(
     let Some(counts) = await_topics(&kafka, &topics, &stop).await? else {
         return Ok(());
     };
-    Sink::connect(&sink.connection)
-        .await?
-        .register(&topics, &counts)
-        .await?;
-    let steps = Steps::open(&settings.steps, Role::Aggregate).map_err(|_| Error::Damaged {
-        what: "the step file cannot be opened",
-    })?;
+    let mut connection = Sink::connect(&sink.connection).await?;
+    connection.register(&topics, &counts).await?;
+    connection.check_zone(&settings.retail.day_zone).await?;
+    drop(connection);
+    let steps = |role| {
+        Steps::open(&settings.steps, role).map_err(|_| Error::Damaged {
+            what: "the step file cannot be opened",
+        })
+    };
+    let issued = Arc::new(Notify::new());
     let retail = settings.retail.clone();
     let applier = Applier::new(
         sink.connection.clone(),
         topics.clone(),
         retail.clone(),
-        steps,
+        Arc::clone(&issued),
+        steps(Role::Aggregate)?,
     );
-    let result = fold(kafka, retail, topics, applier, &stage, stop).await;
+    let policy = Policy::new(&retail);
+    let decide = health.stage("retail.decide", SWEEP_STUCK_AFTER);
+    // One that ends, ends the others.
+    let stop = stop.child_token();
+    let mut tasks = JoinSet::new();
+    let (ended, folded) = (stop.clone(), stage.clone());
+    tasks.spawn(async move { fold(kafka, retail, topics, applier, &folded, ended).await });
+    tasks.spawn(sweep::run(
+        sink.connection.clone(),
+        policy,
+        issued,
+        decide,
+        stop.clone(),
+    ));
+    let result = join(tasks, &stop).await;
     if let Err(error) = &result {
         stage.failed(error);
+    }
+    result
+}
+
+/// Waits for all; the first that ends stops the others, and the first error is the one that counts.
+async fn join(
+    mut tasks: JoinSet<Result<(), Error>>,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let mut result = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        stop.cancel();
+        let ended = ended
+            .map_err(|_| Error::Thread { name: "retail" })
+            .flatten();
+        result = result.and(ended);
     }
     result
 }

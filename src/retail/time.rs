@@ -29,6 +29,11 @@ impl Timestamp {
         Hour(Timestamp(self.0 - self.0.rem_euclid(HOUR_US)))
     }
 
+    /// The whole minute at or before it.
+    pub fn minute(self) -> Timestamp {
+        Timestamp(self.0 - self.0.rem_euclid(MINUTE_US))
+    }
+
     /// Microseconds from `earlier` to `self`; zero when `earlier` is not earlier.
     pub fn micros_since(self, earlier: Timestamp) -> i64 {
         self.0.saturating_sub(earlier.0).max(0)
@@ -162,6 +167,19 @@ mod tests {
             "2026-11-23T08:00:00.Z",
         ] {
             assert_eq!(Moment::parse(text), Err(MalformedMoment), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn minutes_begin_at_or_before_their_moments() {
+        for (micros, start) in [
+            (0, 0),
+            (MINUTE_US - 1, 0),
+            (MINUTE_US, MINUTE_US),
+            (-1, -MINUTE_US),
+        ] {
+            let minute = Timestamp::from_micros(micros).minute();
+            assert_eq!(minute, Timestamp::from_micros(start));
         }
     }
 

@@ -19,5 +19,6 @@ mod history;
 mod login;
 mod model;
 mod postgres;
+mod promotions;
 mod simulate;
 mod support;

@@ -66,6 +66,9 @@ const REMOVE_SALES: &str = "
     where s.store_id = k.store_id and s.product_id = k.product_id and s.hour = k.hour
       and s.orders = 0 and s.cancelled_orders = 0";
 
+/// Key of the lock between changes of customers and changes of habits.
+const CUSTOMERS_LOCK: i64 = 0x7469_6465_6375_7374;
+
 impl Work<'_> {
     /// Merges a batch's rows into `inventory_hourly`. A key's hours belong to one partition, so no
     /// other instance writes them.
@@ -207,6 +210,7 @@ impl Work<'_> {
             order by k.store_id, k.product_id
             on conflict (store_id, product_id) do update set store_id = excluded.store_id
             where false";
+        self.lock_customers(touched).await?;
         let mut pairs: BTreeSet<Pair> = touched.pairs.keys().copied().collect();
         pairs.extend(self.habit_pairs(touched).await?);
         if pairs.is_empty() {
@@ -214,6 +218,25 @@ impl Work<'_> {
         }
         let (stores, products) = split(pairs.iter());
         self.execute("lock store_product", LOCK, &[&stores, &products])
+            .await?;
+        Ok(())
+    }
+
+    /// Keeps batches that change customers and batches that change habits of other instances apart,
+    /// from here to the commit. Otherwise one could miss a habit that the other is about to add, and
+    /// the other the customer's new tier. It comes before the pairs' locks, so that nobody who holds
+    /// one of those waits here.
+    async fn lock_customers(&self, touched: &Touched) -> Result<(), Error> {
+        const CUSTOMERS: &str = "select pg_advisory_xact_lock($1)";
+        const HABITS: &str = "select pg_advisory_xact_lock_shared($1)";
+        let sql = if !touched.customers.is_empty() {
+            CUSTOMERS
+        } else if !touched.tuples.is_empty() {
+            HABITS
+        } else {
+            return Ok(());
+        };
+        self.query("lock customers and habits", sql, &[&CUSTOMERS_LOCK])
             .await?;
         Ok(())
     }

@@ -13,7 +13,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Transaction};
 
 use super::error::Error;
-use super::statements::Statements;
+use super::evaluation::{Evaluation, Policy};
+use super::statements::{Statements, column};
 use crate::connection::{self, Database};
 
 pub(super) use offsets::{Advance, Owned, Progress};
@@ -58,14 +59,12 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// The transaction itself, for the promotion rules.
-    pub(super) fn transaction(&self) -> &Transaction<'a> {
-        &self.transaction
-    }
-
-    /// Prepared statements of its connection.
-    pub(super) fn statements(&self) -> &Statements {
-        self.statements
+    /// Begins an evaluation of the promotion rules in this transaction.
+    pub(super) async fn evaluation<'w>(
+        &'w self,
+        policy: &'w Policy,
+    ) -> Result<Evaluation<'w>, Error> {
+        Evaluation::begin(&self.transaction, self.statements, policy).await
     }
 
     /// Commits.
@@ -82,11 +81,9 @@ impl<'a> Work<'a> {
         sql: &'static str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Error> {
-        let query = async {
-            let statement = self.statements.get(&self.transaction, sql).await?;
-            self.transaction.query(&statement, parameters).await
-        };
-        query.await.map_err(|error| Error::sink(doing, error))
+        self.statements
+            .query(&self.transaction, doing, sql, parameters)
+            .await
     }
 
     async fn execute(
@@ -95,19 +92,8 @@ impl<'a> Work<'a> {
         sql: &'static str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<u64, Error> {
-        let execute = async {
-            let statement = self.statements.get(&self.transaction, sql).await?;
-            self.transaction.execute(&statement, parameters).await
-        };
-        execute.await.map_err(|error| Error::sink(doing, error))
+        self.statements
+            .execute(&self.transaction, doing, sql, parameters)
+            .await
     }
-}
-
-/// One column of a row, by name.
-fn column<'r, T: tokio_postgres::types::FromSql<'r>>(
-    row: &'r Row,
-    name: &'static str,
-) -> Result<T, Error> {
-    row.try_get(name)
-        .map_err(|error| Error::sink("read a column", error))
 }

@@ -127,6 +127,22 @@ impl Sink {
 }
 
 impl Sink {
+    /// Checks that the sink knows the time zone in which days are counted.
+    pub(in super::super) async fn check_zone(&mut self, zone: &str) -> Result<(), Error> {
+        const SQL: &str = "select from pg_timezone_names where name = $1";
+        let work = self.begin().await?;
+        if work
+            .query("look for a time zone", SQL, &[&zone])
+            .await?
+            .is_empty()
+        {
+            return Err(Error::DayZone {
+                zone: zone.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
     /// Where all partitions stand.
     pub(in super::super) async fn stands(
         &mut self,
@@ -160,6 +176,7 @@ impl Sink {
                 state = case when dispatched_at is null then 'issued' else 'dispatched' end,
                 redeemed_at = null, redeemed_order_id = null
             where state = 'redeemed'";
+        const EVALUATED: &str = "update sink_identity set evaluated_at = null";
         const OFFSETS: &str = "
             update consumer_offset set
                 next_offset = 0, owner = $1, streamed_position = null, applied_until = null,
@@ -169,6 +186,8 @@ impl Sink {
             .await?;
         work.execute("wipe derived tables", TABLES, &[]).await?;
         work.execute("reset redemptions", REDEMPTIONS, &[]).await?;
+        work.execute("forget the last evaluation", EVALUATED, &[])
+            .await?;
         work.commit().await
     }
 }

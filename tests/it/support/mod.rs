@@ -33,6 +33,13 @@ pub(crate) fn postgres_url() -> String {
     variable("TIDEWATER_TEST_POSTGRES_URL")
 }
 
+/// URL of a database on the shared server.
+pub(crate) fn database_url(name: &str) -> String {
+    let url = postgres_url();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    format!("{server}/{name}")
+}
+
 /// The shared broker.
 pub(crate) fn kafka_brokers() -> String {
     variable("TIDEWATER_TEST_KAFKA_BROKERS")

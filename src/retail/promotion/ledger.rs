@@ -1,0 +1,271 @@
+//! The ledger in SQL: who may have a code, and the codes that are issued.
+//!
+//! Counting against the limits happens under one lock for all rules. It is taken after the pairs' row
+//! locks and held to the commit, so that no other transaction counts what this one is about to add.
+
+use std::collections::{HashMap, HashSet};
+
+use metrics::counter;
+use tokio_postgres::Row;
+use tokio_postgres::types::{Json, ToSql};
+use uuid::Uuid;
+
+use super::super::code::promotion_id;
+use super::super::error::Error;
+use super::super::evaluation::{Evaluation, RuleTuple};
+use super::super::statements::column;
+use super::{Candidate, Why, choose};
+use crate::telemetry;
+
+/// Key of the lock under which limits are counted.
+const ISSUE_LOCK: i64 = 0x7469_6465_6973_7375;
+/// Most candidates held in memory at once; the rest follow in their order.
+const CANDIDATES_MAX: i64 = 5_000;
+
+/// Everything but the limits between tuples of the same run. `$from` names eligible tuples as `e`.
+macro_rules! candidates {
+    ($from:literal) => {
+        concat!(
+            "
+            with running as materialized (
+                select r.*, r.daily_limit - (
+                    select count(*) from promotion p
+                    where p.rule_id = r.rule_id and p.state <> 'withdrawn'
+                      and p.issued_at >= date_trunc('day', $1::timestamptz, $3::text))
+                    as rule_left
+                from promotion_rule r
+                where r.trigger = 'stock' and r.enabled and r.starts_at <= $2 and $2 < r.ends_at
+            )
+            select e.rule_id, e.customer_id, e.store_id, e.product_id,
+                   e.cause, e.cause_position, c.on_hand, c.units, c.hours,
+                   least(room.units, 9223372036854775807)::bigint as excess, h.last_at,
+                   r.rule_left, $4::bigint - given.codes as customer_left, pair.live,
+                   coalesce(ledger.cycle, 0) + 1 as cycle,
+                   r.discount_percent, $1 + r.valid_for as valid_until
+            from ",
+            $from,
+            "
+            join running r using (rule_id)
+            join promotion_condition c using (rule_id, store_id, product_id)
+            join purchase_habit h using (customer_id, store_id, product_id)
+            join customer_image m using (customer_id)
+            cross join lateral (
+                select max(p.cycle) as cycle,
+                       coalesce(bool_or(p.state in ('issued', 'dispatched')
+                                        and p.valid_until >= $1), false) as live,
+                       max(p.issued_at) filter (where p.state <> 'withdrawn') as issued_at,
+                       count(*) filter (where p.state <> 'withdrawn'
+                                              and p.issued_at > h.last_at) as codes
+                from promotion p
+                where p.rule_id = e.rule_id and p.customer_id = e.customer_id
+                  and p.store_id = e.store_id and p.product_id = e.product_id) ledger
+            cross join lateral (
+                select count(*) as codes from promotion p
+                where p.customer_id = e.customer_id and p.state <> 'withdrawn'
+                  and p.issued_at > $1 - interval '24 hours') given
+            cross join lateral (
+                select count(*) as live from promotion p
+                where p.store_id = e.store_id and p.product_id = e.product_id
+                  and p.state in ('issued', 'dispatched') and p.valid_until >= $1) pair
+            cross join lateral (
+                select div(c.on_hand::numeric * c.hours
+                           - 24::numeric * r.days_of_cover_min * c.units, c.hours::numeric)
+                    as units) room
+            where c.holds and m.present and m.contact_allowed
+              and h.last_at <= $1 - r.rest_after_order
+              and not ledger.live
+              and (ledger.issued_at is null or ledger.issued_at < $1 - r.cooldown)
+              and ledger.codes < r.codes_max
+              and r.rule_left > 0 and given.codes < $4 and pair.live < room.units
+            order by room.units desc, h.last_at,
+                     e.rule_id, e.customer_id, e.store_id, e.product_id
+            limit $5"
+        )
+    };
+}
+
+impl Evaluation<'_> {
+    /// Issues codes for those of these tuples that may have one; says how many.
+    pub async fn issue(&self, tuples: &[RuleTuple]) -> Result<usize, Error> {
+        const LOCK: &str = "select pg_advisory_xact_lock($1)";
+        // Most tuples wait for their cooldown: the lock is not taken for them.
+        if tuples.is_empty() || self.candidates(tuples, 1).await?.is_empty() {
+            return Ok(0);
+        }
+        self.query("lock the limits", LOCK, &[&ISSUE_LOCK]).await?;
+        let mut issued = 0;
+        loop {
+            let candidates = self.candidates(tuples, CANDIDATES_MAX).await?;
+            let all = i64::try_from(candidates.len()).is_ok_and(|count| count < CANDIDATES_MAX);
+            let chosen = choose(candidates);
+            self.write_promotions(&chosen).await?;
+            issued += chosen.len();
+            if all || chosen.is_empty() {
+                return Ok(issued);
+            }
+        }
+    }
+
+    /// Which tuples of the whole table may have a code now, first in the order of issue.
+    pub async fn issuable(&self, most: i64) -> Result<Vec<RuleTuple>, Error> {
+        const SQL: &str = candidates!("promotion_eligibility e");
+        let at = self.standing.at;
+        let parameters: [&(dyn ToSql + Sync); 5] = [
+            &at,
+            &self.minute(),
+            &self.policy.day_zone,
+            &self.policy.customer_limit,
+            &most,
+        ];
+        let rows = self
+            .query("find who may have a code", SQL, &parameters)
+            .await?;
+        rows.iter().map(RuleTuple::of).collect()
+    }
+
+    async fn candidates(&self, tuples: &[RuleTuple], most: i64) -> Result<Vec<Candidate>, Error> {
+        const SQL: &str = candidates!(
+            "unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
+                 as k (rule_id, customer_id, store_id, product_id)
+             join promotion_eligibility e using (rule_id, customer_id, store_id, product_id)"
+        );
+        let [rules, customers, stores, products] = columns(tuples.iter().map(RuleTuple::numbers));
+        let rows = self
+            .query(
+                "find candidates for codes",
+                SQL,
+                &[
+                    &self.standing.at,
+                    &self.minute(),
+                    &self.policy.day_zone,
+                    &self.policy.customer_limit,
+                    &most,
+                    &rules,
+                    &customers,
+                    &stores,
+                    &products,
+                ],
+            )
+            .await?;
+        rows.iter().map(candidate).collect()
+    }
+
+    async fn write_promotions(&self, chosen: &[Candidate]) -> Result<(), Error> {
+        const SQL: &str = "
+            with new as materialized (
+                select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[],
+                                     $5::bigint[], $6::integer[], $7::text[], $8::integer[],
+                                     $9::timestamptz[], $10::jsonb[])
+                    as n (promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
+                          discount_percent, valid_until, why)
+            ), issued as (
+                insert into promotion
+                    (promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
+                     discount_percent, issued_at, valid_until)
+                select promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
+                       discount_percent, $11, valid_until
+                from new
+                on conflict (rule_id, customer_id, store_id, product_id, cycle) do nothing
+                returning promotion_id
+            )
+            insert into promotion_outbox (promotion_id, why, created_at)
+            select promotion_id, new.why, $11 from issued join new using (promotion_id)
+            returning promotion_id";
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let namespace = &self.standing.namespace;
+        let id = |one: &Candidate| promotion_id(namespace, one.tuple.numbers(), one.cycle);
+        let ids: Vec<Uuid> = chosen.iter().map(id).collect();
+        let codes = self.free_codes(&ids).await?;
+        let [rules, customers, stores, products] =
+            columns(chosen.iter().map(|one| one.tuple.numbers()));
+        let cycles: Vec<i32> = chosen.iter().map(|one| one.cycle).collect();
+        let discounts: Vec<i32> = chosen.iter().map(|one| one.discount_percent).collect();
+        let valid_until: Vec<_> = chosen.iter().map(|one| one.valid_until).collect();
+        let why: Vec<Json<&Why>> = chosen.iter().map(|one| Json(&one.why)).collect();
+        let rows = self
+            .query(
+                "issue codes",
+                SQL,
+                &[
+                    &ids,
+                    &rules,
+                    &customers,
+                    &stores,
+                    &products,
+                    &cycles,
+                    &codes,
+                    &discounts,
+                    &valid_until,
+                    &why,
+                    &self.standing.at,
+                ],
+            )
+            .await?;
+        counter!(telemetry::CODES_ISSUED).increment(rows.len() as u64);
+        Ok(())
+    }
+
+    /// A code for each id that no other promotion has. Nobody else makes codes while the limits are
+    /// locked.
+    async fn free_codes(&self, ids: &[Uuid]) -> Result<Vec<String>, Error> {
+        const TAKEN: &str = "select code from promotion where code = any($1::text[])";
+        let mut attempts: HashMap<Uuid, u32> = HashMap::new();
+        loop {
+            let made = |id: &Uuid| {
+                let attempt = attempts.get(id).copied().unwrap_or_default();
+                self.policy.codes.code(id, attempt)
+            };
+            let codes: Vec<String> = ids.iter().map(made).collect();
+            let rows = self.query("look for taken codes", TAKEN, &[&codes]).await?;
+            let taken: Result<HashSet<String>, Error> =
+                rows.iter().map(|row| column(row, "code")).collect();
+            let mut taken = taken?;
+            let clashes = ids
+                .iter()
+                .zip(&codes)
+                .filter(|(_, code)| !taken.insert((*code).clone()));
+            let clashes: Vec<Uuid> = clashes.map(|(id, _)| *id).collect();
+            if clashes.is_empty() {
+                return Ok(codes);
+            }
+            for id in clashes {
+                *attempts.entry(id).or_default() += 1;
+            }
+        }
+    }
+}
+
+fn columns(tuples: impl Iterator<Item = [i64; 4]>) -> [Vec<i64>; 4] {
+    let mut columns: [Vec<i64>; 4] = Default::default();
+    for tuple in tuples {
+        for (column, number) in columns.iter_mut().zip(tuple) {
+            column.push(number);
+        }
+    }
+    columns
+}
+
+fn candidate(row: &Row) -> Result<Candidate, Error> {
+    let excess = column(row, "excess")?;
+    Ok(Candidate {
+        tuple: RuleTuple::of(row)?,
+        cycle: column(row, "cycle")?,
+        excess,
+        last_at: column(row, "last_at")?,
+        rule_left: column(row, "rule_left")?,
+        customer_left: column(row, "customer_left")?,
+        live: column(row, "live")?,
+        discount_percent: column(row, "discount_percent")?,
+        valid_until: column(row, "valid_until")?,
+        why: Why {
+            cause: column(row, "cause")?,
+            cause_position: column(row, "cause_position")?,
+            on_hand: column(row, "on_hand")?,
+            units: column(row, "units")?,
+            hours: column(row, "hours")?,
+            excess,
+        },
+    })
+}

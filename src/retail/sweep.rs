@@ -1,0 +1,340 @@
+//! The sweep: once a minute everything is evaluated anew, so that what turns with the clock alone turns
+//! in time — an order leaves its window, an hour ends, a rule starts, is edited or disabled, a cooldown
+//! passes, a limit has room again.
+//!
+//! ```text
+//! minute ─▶ chunks of pairs: lock, conditions, compare the whole set ─▶ evaluated_at ─▶ issue
+//! ```
+//!
+//! One instance sweeps at a time, the one that holds an advisory lock on its connection; another takes
+//! over when that connection ends. The sweep and the batches take the same row locks of pairs, so two
+//! sweeps at once would be a waste and no harm. The first sweep after a snapshot is the first complete
+//! evaluation: before it no batch issues a code, so that the limits' order holds over everything at the
+//! first start too.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use metrics::{counter, gauge, histogram};
+use tokio::sync::Notify;
+use tokio_postgres::Transaction;
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::Backoff;
+use super::eligibility::PairCauses;
+use super::error::Error;
+use super::evaluation::{Evaluation, Policy, RuleTuple, Standing, State};
+use super::statements::{Statements, column};
+use super::time::Timestamp;
+use super::touched::Pair;
+use crate::connection::{self, Connection, Database};
+use crate::telemetry::{self, Stage};
+
+/// Key of the lock that the sweeping instance holds.
+const SWEEP_LOCK: i64 = 0x7469_6465_7377_6570;
+/// How often the clock is looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// Pairs of one transaction: few enough that batches do not wait long for their locks.
+const PAIRS_MAX: i64 = 1_000;
+/// Candidates of one issuing transaction.
+const CANDIDATES_MAX: i64 = 1_000;
+
+/// The sweeping connection.
+#[derive(Debug)]
+pub struct Sweeper {
+    database: Database,
+    statements: Statements,
+    policy: Policy,
+    rules: Option<Vec<RuleText>>,
+}
+
+/// A rule as it was at the last sweep, to notice an edit.
+type RuleText = (i64, String);
+
+impl Sweeper {
+    /// Logs in.
+    pub async fn connect(connection: &Connection, policy: Policy) -> Result<Sweeper, Error> {
+        let database = connection::connect(connection)
+            .await
+            .map_err(Error::Connect)?;
+        Ok(Sweeper {
+            database,
+            statements: Statements::default(),
+            policy,
+            rules: None,
+        })
+    }
+
+    /// Decides at that moment from now on, instead of by the sink's clock.
+    pub fn set_at(&mut self, at: Timestamp) {
+        self.policy.at = Some(at);
+    }
+
+    /// Asks for the right to sweep; it lasts as long as the connection.
+    pub async fn try_own(&self) -> Result<bool, Error> {
+        const SQL: &str = "select pg_try_advisory_lock($1) as owned";
+        let rows = self
+            .statements
+            .query(&*self.database, "ask for the sweep", SQL, &[&SWEEP_LOCK])
+            .await?;
+        rows.first().map_or(Ok(false), |row| column(row, "owned"))
+    }
+
+    /// Where the sink stands.
+    pub async fn standing(&self) -> Result<Standing, Error> {
+        Standing::read(&*self.database, &self.statements, &self.policy).await
+    }
+
+    /// Evaluates every pair under every rule, and expires codes. Issues nothing.
+    pub async fn evaluate(&mut self) -> Result<(), Error> {
+        let standing = self.standing().await?;
+        let edited = self.edited_rules().await?;
+        let mut after = Pair {
+            store_id: i64::MIN,
+            product_id: i64::MIN,
+        };
+        while let Some(last) = self.evaluate_chunk(after, &edited).await? {
+            after = last;
+        }
+        self.finish(standing.at).await
+    }
+
+    /// Evaluates the pairs that follow; returns the last of them.
+    async fn evaluate_chunk(&mut self, after: Pair, edited: &[i64]) -> Result<Option<Pair>, Error> {
+        const LOCK: &str = "
+            select store_id, product_id from store_product
+            where (store_id, product_id) > ($1, $2)
+            order by store_id, product_id limit $3
+            for update";
+        let (statements, policy) = (&self.statements, &self.policy);
+        let transaction = begin(&mut self.database).await?;
+        let rows = statements
+            .query(
+                &transaction,
+                "lock pairs",
+                LOCK,
+                &[&after.store_id, &after.product_id, &PAIRS_MAX],
+            )
+            .await?;
+        let pair = |row| {
+            Ok(Pair {
+                store_id: column(row, "store_id")?,
+                product_id: column(row, "product_id")?,
+            })
+        };
+        let pairs: Vec<Pair> = rows.iter().map(pair).collect::<Result<_, Error>>()?;
+        let evaluation = Evaluation::begin(&transaction, statements, policy).await?;
+        // A rebuild may have begun meanwhile.
+        if evaluation.standing().complete {
+            evaluation.write_conditions(&pairs).await?;
+            let causes = PairCauses::by_time(&pairs, edited);
+            evaluation.evaluate_pairs(&causes).await?;
+        }
+        commit(transaction).await?;
+        Ok(pairs.last().copied())
+    }
+
+    /// Notes that everything was evaluated, unless a rebuild has begun, and expires codes.
+    async fn finish(&mut self, at: Timestamp) -> Result<(), Error> {
+        const EVALUATED: &str = "
+            update sink_identity set evaluated_at = $1
+            where (select bool_and(snapshot_ended) from consumer_offset)";
+        const EXPIRE: &str = "
+            update promotion set state = 'expired'
+            where state = 'dispatched' and valid_until < $1";
+        const COUNT: &str = "select count(*) as tuples from promotion_eligibility";
+        let transaction = begin(&mut self.database).await?;
+        let statements = &self.statements;
+        statements
+            .execute(
+                &transaction,
+                "note the evaluation",
+                EVALUATED,
+                &[&at.minute()],
+            )
+            .await?;
+        let expired = statements
+            .execute(&transaction, "expire codes", EXPIRE, &[&at])
+            .await?;
+        let rows = statements
+            .query(&transaction, "count eligible tuples", COUNT, &[])
+            .await?;
+        commit(transaction).await?;
+        let tuples: i64 = rows.first().map_or(Ok(0), |row| column(row, "tuples"))?;
+        gauge!(telemetry::ELIGIBLE_TUPLES).set(tuples as f64);
+        counter!(telemetry::CODES_EXPIRED).increment(expired);
+        Ok(())
+    }
+
+    /// Issues codes over the whole set, in the order of issue, until nobody may have one; says how many.
+    /// Nothing is issued unless the state allows it.
+    pub async fn issue(&mut self) -> Result<usize, Error> {
+        let mut issued = 0;
+        loop {
+            let (candidates, more) = self.issue_some().await?;
+            issued += more;
+            if more == 0 || candidates < CANDIDATES_MAX.unsigned_abs() as usize {
+                return Ok(issued);
+            }
+        }
+    }
+
+    /// Issues to the first candidates; returns how many there were and how many got a code. They are
+    /// found without locks, then locked and evaluated again.
+    async fn issue_some(&mut self) -> Result<(usize, usize), Error> {
+        let (statements, policy) = (&self.statements, &self.policy);
+        let transaction = begin(&mut self.database).await?;
+        let evaluation = Evaluation::begin(&transaction, statements, policy).await?;
+        if evaluation.standing().state() != State::Issuing {
+            return Ok((0, 0));
+        }
+        let candidates = evaluation.issuable(CANDIDATES_MAX).await?;
+        if candidates.is_empty() {
+            return Ok((0, 0));
+        }
+        let pairs = lock_pairs(&transaction, statements, &candidates).await?;
+        let evaluation = Evaluation::begin(&transaction, statements, policy).await?;
+        if evaluation.standing().state() != State::Issuing {
+            return Ok((0, 0));
+        }
+        evaluation.write_conditions(&pairs).await?;
+        evaluation
+            .evaluate_pairs(&PairCauses::by_time(&pairs, &[]))
+            .await?;
+        let issued = evaluation.issue(&candidates).await?;
+        commit(transaction).await?;
+        Ok((candidates.len(), issued))
+    }
+
+    /// Rules that are new or were edited since the last sweep of this connection.
+    async fn edited_rules(&mut self) -> Result<Vec<i64>, Error> {
+        const SQL: &str = "select rule_id, r::text as rule from promotion_rule r order by rule_id";
+        let rows = self
+            .statements
+            .query(&*self.database, "read rules", SQL, &[])
+            .await?;
+        let text = |row| Ok((column(row, "rule_id")?, column(row, "rule")?));
+        let rules: Vec<RuleText> = rows.iter().map(text).collect::<Result<_, Error>>()?;
+        let edited = match &self.rules {
+            None => Vec::new(),
+            Some(before) => rules
+                .iter()
+                .filter(|rule| !before.contains(rule))
+                .map(|(rule_id, _)| *rule_id)
+                .collect(),
+        };
+        self.rules = Some(rules);
+        Ok(edited)
+    }
+}
+
+/// Sweeps until `stop` or a definite error, whenever this instance has the right to.
+pub(super) async fn run(
+    connection: Connection,
+    policy: Policy,
+    issued: Arc<Notify>,
+    stage: Stage,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let mut backoff = Backoff::default();
+    loop {
+        let work = sweep(&connection, &policy, &issued, &stage, &mut backoff);
+        let result = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            result = work => result,
+        };
+        if let Err(error) = result {
+            if !error.is_transient() {
+                stage.failed(&error);
+                return Err(error);
+            }
+            let delay = backoff.next();
+            let cause = telemetry::chain(&error);
+            tracing::warn!(%cause, ?delay, "the sweep is disturbed; trying again");
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(delay) => {}
+            }
+        }
+    }
+}
+
+/// Sweeps on one connection until it breaks.
+async fn sweep(
+    connection: &Connection,
+    policy: &Policy,
+    issued: &Notify,
+    stage: &Stage,
+    backoff: &mut Backoff,
+) -> Result<(), Error> {
+    let mut sweeper = Sweeper::connect(connection, policy.clone()).await?;
+    stage.idle();
+    while !sweeper.try_own().await? {
+        tokio::time::sleep(TICK).await;
+    }
+    let mut before = None;
+    loop {
+        let standing = sweeper.standing().await?;
+        let due = standing.complete && standing.evaluated_at < Some(standing.at.minute());
+        if due {
+            stage.working_since(Instant::now());
+            let began = Instant::now();
+            sweeper.evaluate().await?;
+            histogram!(telemetry::SWEEP_SECONDS).record(began.elapsed());
+        }
+        let state = sweeper.standing().await?.state();
+        // What waited while nothing could be issued does not wait for the next minute.
+        let resumed = state == State::Issuing && before != Some(State::Issuing);
+        if (due || resumed) && sweeper.issue().await? > 0 {
+            issued.notify_one();
+        }
+        if before != Some(state) {
+            tracing::info!(%state, "promotion codes");
+        }
+        before = Some(state);
+        gauge!(telemetry::ISSUE_STATE).set(f64::from(state as u8));
+        stage.idle();
+        *backoff = Backoff::default();
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+async fn lock_pairs(
+    transaction: &Transaction<'_>,
+    statements: &Statements,
+    tuples: &[RuleTuple],
+) -> Result<Vec<Pair>, Error> {
+    const SQL: &str = "
+        select p.store_id, p.product_id
+        from (select distinct * from unnest($1::bigint[], $2::bigint[])) k (store_id, product_id)
+        join store_product p using (store_id, product_id)
+        order by p.store_id, p.product_id
+        for update of p";
+    let stores: Vec<i64> = tuples.iter().map(|tuple| tuple.pair.store_id).collect();
+    let products: Vec<i64> = tuples.iter().map(|tuple| tuple.pair.product_id).collect();
+    let rows = statements
+        .query(transaction, "lock pairs", SQL, &[&stores, &products])
+        .await?;
+    let pair = |row| {
+        Ok(Pair {
+            store_id: column(row, "store_id")?,
+            product_id: column(row, "product_id")?,
+        })
+    };
+    rows.iter().map(pair).collect()
+}
+
+async fn begin(database: &mut Database) -> Result<Transaction<'_>, Error> {
+    database
+        .transaction()
+        .await
+        .map_err(|error| Error::sink("begin", error))
+}
+
+async fn commit(transaction: Transaction<'_>) -> Result<(), Error> {
+    transaction
+        .commit()
+        .await
+        .map_err(|error| Error::sink("commit", error))
+}
