@@ -30,6 +30,8 @@ pub enum Role {
     Replicate = 0,
     /// The retail consumer.
     Aggregate = 1,
+    /// The dispatcher of promotion codes.
+    Dispatch = 2,
 }
 
 /// Where one role stands; clones share the arrival count.

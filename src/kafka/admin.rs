@@ -74,6 +74,15 @@ impl TopicSpec {
         }
     }
 
+    /// The topic of promotion codes: kept for ever, since a restored ledger is completed from it.
+    pub fn promotions(kafka: &Kafka, name: String) -> Self {
+        TopicSpec {
+            cleanup: Some("delete"),
+            message_bytes_max: 0,
+            ..Self::events(kafka, name)
+        }
+    }
+
     /// The compacted topic that holds a position.
     pub fn position(kafka: &Kafka, name: String) -> Self {
         TopicSpec {

@@ -58,6 +58,9 @@ pub enum Error {
         /// librdkafka's word.
         source: rdkafka::error::KafkaError,
     },
+    /// A promotion code cannot be published.
+    #[error("cannot publish promotion codes")]
+    Publish(#[source] crate::kafka::Error),
     /// No broker answered.
     #[error("no kafka broker answered at {brokers}: check kafka.brokers and that they run")]
     KafkaUnreachable {
@@ -156,6 +159,8 @@ impl Error {
             Error::Lost { source, .. } => std::error::Error::source(source)
                 .is_none_or(<dyn std::error::Error + 'static>::is::<std::io::Error>),
             Error::KafkaUnreachable { .. } => true,
+            // Whatever happened to the producer, the next attempt has a new one.
+            Error::Publish(source) => source.is_transient() || source.is_ambiguous(),
             Error::Missing { .. }
             | Error::DayZone { .. }
             | Error::Damaged { .. }
@@ -177,6 +182,7 @@ impl Error {
             Error::Lost { .. } => ExitCode::SinkUnreachable,
             Error::Connect(_) | Error::Sink { .. } => ExitCode::SinkRefused,
             Error::Damaged { .. } | Error::Schema(_) => ExitCode::SinkSchema,
+            Error::Publish(source) => source.exit_code(),
             Error::Kafka { .. } => ExitCode::KafkaRefused,
             Error::KafkaUnreachable { .. } => ExitCode::KafkaUnreachable,
             Error::Repartitioned { .. } => ExitCode::TopicUnusable,

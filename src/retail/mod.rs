@@ -4,7 +4,7 @@
 //! topics ─▶ consumer ─▶ change ─▶ batch ─▶ apply ─▶ fold (stock, order, sales, customer)
 //!                                            ├─▶ store ─▶ sink
 //!                                            └─▶ touched ─▶ evaluation (condition, eligibility)
-//!                                                  sweep ─▶     └─▶ promotion 
+//!                                                  sweep ─▶     └─▶ promotion ─▶ outbox ─▶ dispatch
 //! ```
 //!
 //! The pure part (`change`, `sequence`, `stock`, `order`, `sales`, `customer`, `fold`, `code`, and
@@ -19,6 +19,7 @@ mod condition;
 mod consumer;
 pub mod customer;
 mod digits;
+mod dispatch;
 pub mod eligibility;
 mod error;
 pub mod evaluation;

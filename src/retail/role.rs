@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! consumer thread ──Event──▶ loop ──▶ Applier ──▶ sink ◀── sweep, once a minute
-//! heartbeat thread ─ Shared ─┘
+//! heartbeat thread ─ Shared ─┘                   ▲
+//!                                       outbox ─┴─ dispatch ──▶ promotions topic
 //! ```
 //!
 //! Transient errors of the sink are retried with the same batch for as long as it takes; the offsets
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::apply::{Applier, Batch, Outcome};
 use super::backoff::Backoff;
 use super::consumer::{Event, Poller};
+use super::dispatch::Dispatch;
 use super::error::Error;
 use super::evaluation::Policy;
 use super::group::Shared;
@@ -76,12 +78,21 @@ pub async fn run(
         steps(Role::Aggregate)?,
     );
     let policy = Policy::new(&retail);
+    let dispatch = Dispatch {
+        connection: sink.connection.clone(),
+        kafka: kafka.clone(),
+        policy: policy.clone(),
+        issued: Arc::clone(&issued),
+        steps: steps(Role::Dispatch)?,
+        stage: health.stage("retail.dispatch", STUCK_AFTER),
+    };
     let decide = health.stage("retail.decide", SWEEP_STUCK_AFTER);
     // One that ends, ends the others.
     let stop = stop.child_token();
     let mut tasks = JoinSet::new();
     let (ended, folded) = (stop.clone(), stage.clone());
     tasks.spawn(async move { fold(kafka, retail, topics, applier, &folded, ended).await });
+    tasks.spawn(dispatch.run(stop.clone()));
     tasks.spawn(sweep::run(
         sink.connection.clone(),
         policy,

@@ -1,6 +1,7 @@
 //! Promotion rules against a real sink: who is eligible, who gets a code, and that a code gets out.
 
 mod conditions;
+mod dispatch;
 mod feed;
 mod issue;
 mod pipeline;
