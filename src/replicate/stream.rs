@@ -61,6 +61,8 @@ pub(crate) struct Loop {
     status_due: Instant,
     status_sent: Instant,
     heard: Instant,
+    /// When streaming began, until the first change has arrived.
+    awaiting_first: Option<Instant>,
 }
 
 impl Loop {
@@ -72,6 +74,7 @@ impl Loop {
             status_due: now,
             status_sent: now,
             heard: now,
+            awaiting_first: Some(now),
         }
     }
 }
@@ -147,6 +150,10 @@ impl Stream {
             let relation = match self.source.next_frame()? {
                 None => return Ok(()),
                 Some(Frame::XLogData { start, data, .. }) => {
+                    if let Some(since) = self.state.awaiting_first.take() {
+                        // The server decodes from the slot's restart_lsn, and a transaction whole.
+                        tracing::info!(waited = ?now.duration_since(since), "first change arrived");
+                    }
                     self.capture.apply(start, data, now, now_us)?
                 }
                 Some(Frame::Keepalive {
