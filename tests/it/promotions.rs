@@ -3,6 +3,9 @@
 mod conditions;
 mod dispatch;
 mod feed;
+mod instances;
 mod issue;
 mod pipeline;
+mod random;
 mod shop;
+mod sweep;

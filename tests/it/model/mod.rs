@@ -6,6 +6,7 @@
 //! ```text
 //! journal   what the source did to each key, written by triggers in the same transactions
 //! topic     what a topic holds under read_committed, read with rdkafka alone
+//! rules     who is eligible and who gets a code, by walking over everything
 //! naive     topics ─▶ timelines per key ─▶ aggregates, from the whole history at once
 //! ```
 
@@ -20,6 +21,7 @@ mod calendar;
 mod journal;
 mod naive;
 pub(crate) mod random;
+pub(crate) mod rules;
 mod topic;
 
 pub(crate) use calendar::micros;
