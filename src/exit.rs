@@ -50,6 +50,91 @@ pub enum ExitCode {
     TopicContent = 33,
 }
 
+impl ExitCode {
+    /// Every code with what it means: what `--help` and the documentation go by.
+    pub const ALL: &[(ExitCode, &str)] = &[
+        (ExitCode::Success, "everything asked for was done"),
+        (
+            ExitCode::Failure,
+            "a failure that no other code names: a bug, or an operating system error",
+        ),
+        (
+            ExitCode::Configuration,
+            "wrong command-line arguments, or faults in the configuration",
+        ),
+        (
+            ExitCode::Findings,
+            "`verify` found differences, or `doctor` found an error",
+        ),
+        (
+            ExitCode::SourceUnreachable,
+            "No PostgreSQL source answered at any of the configured addresses",
+        ),
+        (
+            ExitCode::SourceAuthentication,
+            "the source refused the user, the password or the certificate",
+        ),
+        (
+            ExitCode::SourceRights,
+            "the source user lacks a right: REPLICATION, SELECT, or creating the publication",
+        ),
+        (
+            ExitCode::SourceSettings,
+            "a setting of the source server forbids replication, `wal_level` for instance",
+        ),
+        (
+            ExitCode::SlotUnusable,
+            "the slot exists but is not ours to use: another plugin, database or kind",
+        ),
+        (
+            ExitCode::HistoryLost,
+            "the slot is past the position, lost or dropped: changes are missing",
+        ),
+        (ExitCode::SlotBusy, "another replicator holds the slot"),
+        (
+            ExitCode::SourceChanged,
+            "the source is another system, database or timeline than the one recorded",
+        ),
+        (
+            ExitCode::SourceTables,
+            "the publication or a table is not as configured",
+        ),
+        (ExitCode::KafkaUnreachable, "no Kafka broker answered"),
+        (
+            ExitCode::TopicUnusable,
+            "a topic's settings can't carry the stream: message size, partitions, cleanup policy",
+        ),
+        (
+            ExitCode::Fenced,
+            "another process took over the transactional id",
+        ),
+        (
+            ExitCode::RecordTooLarge,
+            "a row is larger than the topic accepts",
+        ),
+        (
+            ExitCode::KafkaRefused,
+            "Kafka refused: authentication, authorization or a fatal client error",
+        ),
+        (
+            ExitCode::SinkUnreachable,
+            "the sink database did not answer",
+        ),
+        (
+            ExitCode::SinkRefused,
+            "the sink refused the user, or a right is missing",
+        ),
+        (
+            ExitCode::SinkSchema,
+            "the sink's schema is newer than this binary, or not tidewater's",
+        ),
+        (
+            ExitCode::TopicContent,
+            "a topic holds what the retail half cannot read",
+        ),
+    ];
+}
+
 impl From<ExitCode> for std::process::ExitCode {
     fn from(code: ExitCode) -> Self {
         std::process::ExitCode::from(code as u8)

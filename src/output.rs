@@ -31,6 +31,11 @@ pub fn line(text: impl AsRef<str>) {
     let _ = writeln!(io::stdout(), "{}", text.as_ref());
 }
 
+/// One line of many; `false` when nobody reads them any more.
+pub fn reached(text: &str) -> bool {
+    writeln!(io::stdout(), "{text}").is_ok()
+}
+
 /// A report as one line of JSON.
 pub fn json(report: &impl serde::Serialize) {
     // Reports hold nothing that JSON cannot say.

@@ -115,7 +115,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     let mut cause = error.source();
     while let Some(source) = cause {
         let more = source.to_string();
-        if !text.ends_with(&more) {
+        if !text.contains(&more) {
             text.push_str(": ");
             text.push_str(&more);
         }
@@ -156,6 +156,19 @@ pub const ELIGIBLE_TUPLES: &str = "tidewater_eligible_tuples";
 pub const SWEEP_SECONDS: &str = "tidewater_sweep_seconds";
 /// Whether codes are issued: 0 while warming up, 1 when behind, 2 when they are.
 pub const ISSUE_STATE: &str = "tidewater_issue_state";
+
+/// Write-ahead log that the source keeps for the slot, bytes.
+pub const RETAINED_WAL_BYTES: &str = "tidewater_retained_wal_bytes";
+/// End of the source's log minus what the slot has confirmed, bytes.
+pub const REPLICATION_LAG_BYTES: &str = "tidewater_replication_lag_bytes";
+/// Age of the newest heartbeat in Kafka, seconds.
+pub const REPLICATION_LAG_SECONDS: &str = "tidewater_replication_lag_seconds";
+/// Records that the consumer group has not applied, over all partitions.
+pub const CONSUMER_LAG_RECORDS: &str = "tidewater_consumer_lag_records";
+/// Age of the source time up to which everything is applied, seconds.
+pub const APPLIED_AGE_SECONDS: &str = "tidewater_applied_age_seconds";
+/// Failures of a stage, by its name in the label `stage`.
+pub const ERRORS_TOTAL: &str = "tidewater_errors_total";
 
 /// Health of every stage in this process; clones share the same registry.
 #[derive(Clone, Debug, Default)]
@@ -215,6 +228,7 @@ impl Stage {
 
     /// The stage cannot go on, for the reason given (no row values).
     pub fn failed(&self, reason: impl fmt::Display) {
+        metrics::counter!(ERRORS_TOTAL, "stage" => self.name).increment(1);
         self.set(StageState::Failed {
             reason: reason.to_string(),
         });

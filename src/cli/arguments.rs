@@ -2,18 +2,25 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::completions::CompletionsArguments;
+use super::position::PositionCommand;
 use super::simulate::SimulateArguments;
+use super::status::StatusArguments;
+use super::tail::TailArguments;
 use super::verify::VerifyArguments;
 use crate::exit::ExitCode;
 use crate::output;
+
+/// The version, and the commit that it was built from where that is known.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TIDEWATER_COMMIT"));
 
 /// Change data capture from PostgreSQL to Apache Kafka, exactly once, and the retail aggregates on it.
 #[derive(Debug, Parser)]
 #[command(
     name = "tidewater",
-    version,
+    version = VERSION,
     propagate_version = true,
     max_term_width = 100
 )]
@@ -54,10 +61,32 @@ pub enum Command {
     Migrate,
     /// Compares source, topics and aggregates at one consistent position, row by row.
     Verify(VerifyArguments),
+    /// One screen: slot, log kept, lags, position, freshness, what waits.
+    Status(StatusArguments),
+    /// Change events as a person reads them: time, operation, key, what changed, position.
+    Tail(TailArguments),
+    /// The recorded position: shown, exported, set, or given to a new source.
+    Position {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: PositionCommand,
+    },
+    /// The completion script of a shell.
+    Completions(CompletionsArguments),
     /// Wipes what is derived and folds the topics again; never issues a second code.
     Rebuild,
     /// A realistic shop in the source database, at a rate you name.
     Simulate(SimulateArguments),
+}
+
+/// Reads the process's arguments. The help ends with the exit codes.
+pub(super) fn parse() -> Result<Arguments, clap::Error> {
+    let mut codes = "Exit codes:".to_owned();
+    for (code, meaning) in ExitCode::ALL {
+        codes.push_str(&format!("\n  {:>2}  {meaning}", *code as u8));
+    }
+    let matches = Arguments::command().after_help(codes).try_get_matches()?;
+    Arguments::from_arg_matches(&matches)
 }
 
 /// Shows help, the version, or what is wrong with the arguments.

@@ -55,4 +55,6 @@ with_exit_code!(
     simulate::Error,
     verify::Error,
     crate::http::Error,
+    crate::lag::Error,
+    crate::tail::Error,
 );

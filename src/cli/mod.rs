@@ -4,15 +4,17 @@
 //! [`output`](crate::output) writes to standard output.
 
 mod arguments;
+mod completions;
 mod failure;
 mod migrate;
+mod position;
 mod rebuild;
 mod roles;
 mod signals;
 mod simulate;
+mod status;
+mod tail;
 mod verify;
-
-use clap::Parser;
 
 pub use arguments::{Arguments, Command, LogFormat};
 pub use failure::Failure;
@@ -23,7 +25,7 @@ use crate::{config, output};
 
 /// Runs the command that the arguments name, and says how it ended.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match arguments::parse() {
         Ok(arguments) => arguments,
         Err(help) => return arguments::explain(&help),
     };
@@ -54,6 +56,10 @@ async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Aggregate => roles::run(&settings()?, roles::Roles::AGGREGATE).await,
         Command::Migrate => migrate::run(&settings()?).await,
         Command::Verify(arguments) => verify::run(&settings()?, arguments).await,
+        Command::Status(arguments) => status::run(&settings()?, *arguments).await,
+        Command::Tail(arguments) => tail::run(&settings()?, arguments).await,
+        Command::Position { command } => position::run(&settings()?, *command).await,
+        Command::Completions(arguments) => Ok(completions::run(*arguments)),
         Command::Rebuild => rebuild::run(&settings()?).await,
         Command::Simulate(arguments) => simulate::run(&settings()?, arguments).await,
     }

@@ -11,7 +11,7 @@ use super::signals;
 use crate::config::settings::Settings;
 use crate::exit::ExitCode;
 use crate::telemetry::Health;
-use crate::{http, replicate, retail, telemetry};
+use crate::{http, lag, replicate, retail, telemetry};
 
 /// Which roles a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,11 @@ pub(super) async fn run(settings: &Settings, roles: Roles) -> Result<ExitCode, F
     let mut background = JoinSet::new();
     background.spawn(server.run(serving.clone()));
     background.spawn(signals::cancel_on_signal(shutdown.clone()));
+    let watched = lag::Watched {
+        replicate: roles.replicate,
+        aggregate: roles.aggregate,
+    };
+    background.spawn(lag::watch(settings.clone(), watched));
 
     let mut tasks: JoinSet<Result<(), Failure>> = JoinSet::new();
     if roles.replicate {

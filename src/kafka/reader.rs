@@ -100,6 +100,28 @@ impl Reader {
             .map_err(|source| Error::Read { topic, source })
     }
 
+    /// The value of a partition's last committed record. Looks at the last few offsets, since
+    /// transaction markers take some; none if there is no record among them.
+    pub fn last_value(&mut self, topic: &str, partition: i32) -> Result<Option<Vec<u8>>, Error> {
+        const TAIL: i64 = 8;
+        let (first, end) = self.watermarks(topic, partition, ANSWER_TIMEOUT)?;
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        self.assign(&[(topic, partition, first.max(end - TAIL))])?;
+        let mut last = None;
+        while Instant::now() < deadline {
+            match self.consumer.poll(POLL) {
+                None => {}
+                Some(Ok(message)) => last = message.payload().map(<[u8]>::to_vec),
+                Some(Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(source)) => {
+                    let topic = topic.to_owned();
+                    return Err(Error::Read { topic, source });
+                }
+            }
+        }
+        Ok(last)
+    }
+
     /// Whether a topic has never held a record, or holds none any more.
     pub fn is_empty(kafka: &Kafka, topic: &str, timeout: Duration) -> Result<bool, Error> {
         let reader = Reader::open(kafka, Isolation::Uncommitted)?;

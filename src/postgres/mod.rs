@@ -30,7 +30,7 @@ pub use error::{Error, RowsError};
 pub use lease::{holds_lease, lease_holder, lease_name, try_lease};
 pub use publication::{Publication, PublishedTable, check_publication, ensure_publication};
 pub use server::{
-    Server, Switch, SystemIdentity, identify_system, inspect_server, timeline_history,
+    Server, Switch, SystemIdentity, identify_system, inspect_server, log_end, timeline_history,
 };
 pub use session::{Session, SessionKind};
 pub use slot::{

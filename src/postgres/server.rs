@@ -85,6 +85,17 @@ fn parse_history(text: &str) -> Option<Vec<Switch>> {
         .collect()
 }
 
+/// The end of the server's log: written here, or replayed on a standby.
+pub async fn log_end(client: &Client) -> Result<Lsn, Error> {
+    const QUERY: &str = "
+        select case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+                    else pg_current_wal_lsn() end::text";
+    let row = client.query_one(QUERY, &[]).await;
+    let row = row.map_err(Error::query("reading the end of the log"))?;
+    let text: Option<String> = row.get(0);
+    Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
+}
+
 /// Settings and rights that replication depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {

@@ -168,6 +168,32 @@ pub enum Error {
         /// The committed one.
         found: Option<Position>,
     },
+    /// A replicator is running.
+    #[error("the lease \"{name}\" is held by {holder}: stop that replicator first")]
+    LeaseHeld {
+        /// The lock's name.
+        name: String,
+        /// Who holds it.
+        holder: String,
+    },
+    /// A position that the source has not reached.
+    #[error("{lsn} is past the end of the source's log, {end}: name an lsn up to there")]
+    PositionAhead {
+        /// As asked for.
+        lsn: Lsn,
+        /// End of the flushed log.
+        end: Lsn,
+    },
+    /// A position that the slot no longer holds.
+    #[error(
+        "the slot no longer holds changes before {confirmed}: name an lsn from there on, not {lsn}"
+    )]
+    PositionBehindSlot {
+        /// As asked for.
+        lsn: Lsn,
+        /// `confirmed_flush_lsn` of the slot.
+        confirmed: Lsn,
+    },
     /// The advisory lock is no longer ours.
     #[error("the lease \"{name}\" is no longer held: its connection was lost")]
     LeaseLost {
@@ -255,6 +281,9 @@ impl Error {
             | Error::TopicGone { .. }
             | Error::TopicReplaced { .. }
             | Error::PositionMoved { .. }
+            | Error::LeaseHeld { .. }
+            | Error::PositionAhead { .. }
+            | Error::PositionBehindSlot { .. }
             | Error::DrainTimedOut { .. }
             | Error::Thread(_)
             | Error::Steps(_)
@@ -278,7 +307,9 @@ impl Error {
             Error::OptionsChanged { .. } => ExitCode::SourceTables,
             Error::TopicGone { .. } | Error::TopicReplaced { .. } => ExitCode::TopicUnusable,
             Error::PositionMoved { .. } => ExitCode::Fenced,
-            Error::LeaseLost { .. } => ExitCode::SlotBusy,
+            Error::LeaseLost { .. } | Error::LeaseHeld { .. } => ExitCode::SlotBusy,
+            Error::PositionAhead { .. } => ExitCode::Configuration,
+            Error::PositionBehindSlot { .. } => ExitCode::HistoryLost,
             Error::SourceSilent { .. } | Error::Heartbeat(_) | Error::Catalog(_) => {
                 ExitCode::SourceUnreachable
             }

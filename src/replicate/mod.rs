@@ -17,6 +17,7 @@ mod heartbeat;
 mod history;
 mod lease;
 mod machine;
+mod position;
 mod publisher;
 mod resume;
 mod snapshot;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
+pub use position::{Move, Moved, move_position, recorded};
 
 use crate::config::settings::Settings;
 use crate::step::{Role, Steps};

@@ -221,6 +221,16 @@ pub(crate) struct Mark<'a> {
     new_topics: &'a [NewTopic],
 }
 
+impl<'a> Mark<'a> {
+    /// A position alone.
+    pub(crate) fn position(position: &'a PositionRecord) -> Self {
+        Mark {
+            position,
+            new_topics: &[],
+        }
+    }
+}
+
 /// The Kafka transactions of one transactional id.
 #[derive(Debug)]
 pub(crate) struct Transactions {

@@ -328,7 +328,7 @@ pub(super) fn session_options(source: &Source) -> Vec<(&'static str, String)> {
     ]
 }
 
-async fn open_session(source: &Source) -> Result<Session, Error> {
+pub(super) async fn open_session(source: &Source) -> Result<Session, Error> {
     let mut options = session_options(source);
     options.push(("wal_sender_timeout", "15s".to_owned()));
     let options: Vec<(&str, &str)> = options
@@ -385,7 +385,7 @@ async fn check_not_skipped(tables: &Tables, source: &Source, resume: Lsn) -> Res
 }
 
 /// Initialises every transactional id, which ends whatever a predecessor had under way.
-fn fence(
+pub(super) fn fence(
     context: &Context,
     stale: Option<&PositionRecord>,
     position_topic: &str,
@@ -433,7 +433,7 @@ fn position_found(last: Option<&PositionRecord>) -> PositionFound {
     }
 }
 
-fn first_record(source: &Source, identity: &SystemIdentity) -> PositionRecord {
+pub(super) fn first_record(source: &Source, identity: &SystemIdentity) -> PositionRecord {
     PositionRecord {
         snapshot_workers: source.snapshot_workers,
         ..PositionRecord::new(
@@ -445,7 +445,7 @@ fn first_record(source: &Source, identity: &SystemIdentity) -> PositionRecord {
     }
 }
 
-fn check_source(
+pub(super) fn check_source(
     record: Option<&PositionRecord>,
     identity: &SystemIdentity,
     topic: &str,

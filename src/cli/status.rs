@@ -1,0 +1,249 @@
+//! `tidewater status`: one screen that says where each half stands.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::failure::Failure;
+use crate::config::settings::Settings;
+use crate::exit::ExitCode;
+use crate::lag::{self, SinkLag, SourceLag, State, TopicsLag};
+use crate::{connection, output, telemetry};
+
+const EXAMPLES: &str = "\
+Examples:
+  tidewater status
+  tidewater status --json | jq .sink.state";
+
+/// How to print it.
+#[derive(Clone, Copy, Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct StatusArguments {
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything that answered, and what did not.
+#[derive(Debug, Default, Serialize)]
+struct Status {
+    source: Option<SourceLag>,
+    topics: Option<TopicsLag>,
+    /// Age of the newest heartbeat in Kafka.
+    lag_seconds: Option<f64>,
+    sink: Option<SinkLag>,
+    lag_records: Option<i64>,
+    errors: Vec<String>,
+}
+
+/// Asks every configured part. One that does not answer is shown as such, and decides the exit code.
+pub(super) async fn run(
+    settings: &Settings,
+    arguments: StatusArguments,
+) -> Result<ExitCode, Failure> {
+    let mut status = Status::default();
+    let mut code = ExitCode::Success;
+    let mut failed = |errors: &mut Vec<String>, error: &lag::Error| {
+        errors.push(telemetry::chain(error));
+        if code == ExitCode::Success {
+            code = error.exit_code();
+        }
+    };
+    match ask_source(settings).await {
+        Ok(found) => status.source = found,
+        Err(error) => failed(&mut status.errors, &error),
+    }
+    match ask_topics(settings).await {
+        Ok(found) => {
+            let age = |at_us: i64| jiff::Timestamp::now().as_microsecond() - at_us;
+            let heartbeat = found.as_ref().and_then(|found| found.heartbeat_us);
+            status.lag_seconds = heartbeat.map(|at| age(at).max(0) as f64 / 1e6);
+            status.topics = found;
+        }
+        Err(error) => failed(&mut status.errors, &error),
+    }
+    match ask_sink(settings).await {
+        Ok(found) => {
+            status.lag_records = found.as_ref().map(SinkLag::lag_records);
+            status.sink = found;
+        }
+        Err(error) => failed(&mut status.errors, &error),
+    }
+    if arguments.json {
+        output::json(&status);
+    } else {
+        output::line(screen(&status).trim_end());
+    }
+    Ok(code)
+}
+
+async fn ask_source(settings: &Settings) -> Result<Option<SourceLag>, lag::Error> {
+    let Some(source) = &settings.source else {
+        return Ok(None);
+    };
+    let database = connection::connect(&source.connection)
+        .await
+        .map_err(lag::Error::SourceConnection)?;
+    lag::source(&database, &source.slot).await.map(Some)
+}
+
+async fn ask_topics(settings: &Settings) -> Result<Option<TopicsLag>, lag::Error> {
+    let (Some(source), Some(kafka)) = (settings.source.clone(), settings.kafka.clone()) else {
+        return Ok(None);
+    };
+    tokio::task::spawn_blocking(move || lag::topics(&source, &kafka))
+        .await
+        .unwrap_or(Err(lag::Error::Thread))
+        .map(Some)
+}
+
+async fn ask_sink(settings: &Settings) -> Result<Option<SinkLag>, lag::Error> {
+    let Some(sink) = &settings.sink else {
+        return Ok(None);
+    };
+    let database = connection::connect(&sink.connection)
+        .await
+        .map_err(lag::Error::SinkConnection)?;
+    let mut found = lag::sink(&database, &settings.retail).await?;
+    if let Some(kafka) = settings.kafka.clone() {
+        found = tokio::task::spawn_blocking(move || found.ask_ends(&kafka).map(|()| found))
+            .await
+            .map_err(|_| lag::Error::Thread)??;
+    }
+    Ok(Some(found))
+}
+
+fn screen(status: &Status) -> String {
+    let mut text = String::new();
+    // Writing to a String does not fail.
+    let mut row = |name: &str, value: String| _ = writeln!(text, "{name:<14}{value}");
+    if let Some(source) = &status.source {
+        row("slot", slot(source));
+        row(
+            "log kept",
+            format!(
+                "{}{}",
+                bytes(source.retained_bytes.unwrap_or(0)),
+                source.safe_bytes.map_or_else(String::new, |safe| format!(
+                    ", lost after {} more",
+                    bytes(safe)
+                ))
+            ),
+        );
+        let lag = source
+            .lag_bytes
+            .map_or_else(unknown, |lag| bytes(i64::try_from(lag).unwrap_or(i64::MAX)));
+        row(
+            "log unread",
+            format!("{lag} of the log up to {}", source.log_end),
+        );
+    }
+    if let Some(topics) = &status.topics {
+        let position = topics.position.map_or_else(unknown, |at| at.to_string());
+        let snapshot = if topics.snapshot_unfinished {
+            ", a snapshot is unfinished"
+        } else {
+            ""
+        };
+        row("position", format!("{position}{snapshot}"));
+        let age = status.lag_seconds;
+        row(
+            "in kafka",
+            age.map_or_else(
+                || "no heartbeat yet".to_owned(),
+                |age| format!("everything up to {age:.1} s ago"),
+            ),
+        );
+    }
+    if let Some(sink) = &status.sink {
+        sink_rows(sink, &mut row);
+    }
+    for error in &status.errors {
+        row("error", error.clone());
+    }
+    text
+}
+
+fn slot(source: &SourceLag) -> String {
+    if !source.exists {
+        return format!("{} does not exist yet", source.slot);
+    }
+    let reader = if source.active {
+        "read now"
+    } else {
+        "nobody reads it"
+    };
+    let wal_status = source.wal_status.as_deref().unwrap_or("unknown");
+    format!("{}, {reader}, its log is {wal_status}", source.slot)
+}
+
+fn sink_rows(sink: &SinkLag, row: &mut impl FnMut(&str, String)) {
+    let state = match sink.state {
+        State::WarmingUp => "warming up: the snapshot has not ended everywhere",
+        State::Behind => "behind: no code is issued on what is applied now",
+        State::Current => "current",
+    };
+    row("aggregates", state.to_owned());
+    let applied = match (sink.applied_age_seconds, &sink.applied_until) {
+        (Some(age), Some(until)) => format!("everything up to {age:.1} s ago ({until})"),
+        _ => "no heartbeat yet".to_owned(),
+    };
+    row("applied", applied);
+    row(
+        "consumer",
+        format!(
+            "{} records behind in {} partitions",
+            sink.lag_records(),
+            sink.partitions.len()
+        ),
+    );
+    row(
+        "orders",
+        format!("{} refused (order_image_refused)", sink.orders_refused),
+    );
+    row(
+        "codes",
+        format!(
+            "{} issued, {} wait to be dispatched, {} tuples eligible",
+            sink.codes, sink.outbox_waiting, sink.eligible
+        ),
+    );
+}
+
+fn unknown() -> String {
+    "none yet".to_owned()
+}
+
+/// `16.0 MiB`.
+fn bytes(count: i64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64;
+    let mut unit = "B";
+    for larger in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    format!("{value:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_by_people() {
+        let check = |count, text| assert_eq!(bytes(count), text);
+        check(0, "0 B");
+        check(1023, "1023 B");
+        check(16 << 20, "16.0 MiB");
+        check(3 << 40, "3.0 TiB");
+        check(5 << 50, "5120.0 TiB");
+    }
+}
