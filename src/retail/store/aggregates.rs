@@ -262,33 +262,33 @@ impl Work<'_> {
     }
 
     /// Counts the habits of the touched tuples anew from the kept images. The pairs' locks are
-    /// held, and each statement sees what other instances committed before it.
+    /// held, and each statement sees what other instances committed before it. One outer join finds the
+    /// counted and the gone: the server expects few rows of an array, and would compare two such sets
+    /// row by row.
     pub(in super::super) async fn write_habits(&self, touched: &Touched) -> Result<(), Error> {
         const SQL: &str = "
             with touched as materialized (
                 select * from unnest($1::bigint[], $2::bigint[], $3::bigint[])
                     as k (customer_id, store_id, product_id)
             ), counted as materialized (
-                select o.customer_id, o.store_id, o.product_id, count(*) as orders,
+                select t.customer_id, t.store_id, t.product_id, count(o.order_id) as orders,
                        sum(o.quantity) as units,
                        min(o.counted_at) as first_at, max(o.counted_at) as last_at
-                from touched
-                join order_image o using (customer_id, store_id, product_id)
-                where o.counted_at is not null and not o.cancelled
-                group by o.customer_id, o.store_id, o.product_id
+                from touched t
+                left join order_image o
+                  on o.customer_id = t.customer_id and o.store_id = t.store_id
+                 and o.product_id = t.product_id
+                 and o.counted_at is not null and not o.cancelled
+                group by t.customer_id, t.store_id, t.product_id
             ), gone as (
-                delete from purchase_habit h using touched t
-                where h.customer_id = t.customer_id and h.store_id = t.store_id
-                  and h.product_id = t.product_id
-                  and not exists (
-                      select from counted c
-                      where c.customer_id = t.customer_id and c.store_id = t.store_id
-                        and c.product_id = t.product_id)
+                delete from purchase_habit h using counted c
+                where c.orders = 0 and h.customer_id = c.customer_id
+                  and h.store_id = c.store_id and h.product_id = c.product_id
             )
             insert into purchase_habit as h
                 (customer_id, store_id, product_id, orders, units, first_at, last_at)
             select customer_id, store_id, product_id, orders, units, first_at, last_at
-            from counted
+            from counted where orders > 0
             on conflict (customer_id, store_id, product_id) do update set
                 orders = excluded.orders, units = excluded.units,
                 first_at = excluded.first_at, last_at = excluded.last_at
