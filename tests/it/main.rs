@@ -20,5 +20,6 @@ mod login;
 mod model;
 mod postgres;
 mod promotions;
+mod servers;
 mod simulate;
 mod support;
