@@ -1,8 +1,10 @@
 //! Client settings: ours first, then those of the configuration, which win, except where the protocol
 //! of exactly-once depends on one.
 
-use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, ClientContext};
 
 use crate::config::settings::Kafka;
 
@@ -86,3 +88,15 @@ pub fn consumer_config(kafka: &Kafka) -> ClientConfig {
 pub(super) fn admin_config(kafka: &Kafka) -> ClientConfig {
     base(kafka)
 }
+
+/// A client whose events are for whoever polls it, not for the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+    }
+}
+
+impl ConsumerContext for Quiet {}

@@ -17,10 +17,11 @@ mod reader;
 pub mod topics;
 
 pub use admin::{Admin, Topic, TopicSpec};
-pub use client::consumer_config;
+pub use client::{Quiet, consumer_config};
 pub use error::{ClientError, Error};
 pub use position::{
     PositionRecord, Recorded, SnapshotProgress, TopicRecord, read_last_committed, read_recorded,
+    read_recorded_now,
 };
 pub use producer::Producer;
 pub use reader::{Isolation, Reader};

@@ -172,13 +172,32 @@ impl Recorded {
     }
 }
 
-/// What was committed last. Before every earlier producer is fenced it may be superseded at any time;
-/// after that it is the truth.
+/// What was committed last, once every earlier producer is fenced: the truth. Waits until no transaction
+/// hides a later record.
 pub fn read_recorded(kafka: &Kafka, topic: &str) -> Result<Recorded, Error> {
+    let wait = kafka.transaction_timeout + ANSWER_TIMEOUT;
+    collect(topic, |each| {
+        Reader::read_settled(kafka, topic, 0, wait, each)
+    })
+}
+
+/// What was committed last and can be seen now. A producer that is not fenced yet may supersede it at
+/// any time; waiting for its transaction would be waiting for one that died to time out.
+pub fn read_recorded_now(kafka: &Kafka, topic: &str) -> Result<Recorded, Error> {
+    collect(topic, |each| {
+        Reader::read_stable(kafka, topic, 0, ANSWER_TIMEOUT, each)
+    })
+}
+
+type Each<'a> = &'a mut dyn FnMut(i64, Option<&[u8]>, Option<&[u8]>);
+
+fn collect(
+    topic: &str,
+    read: impl FnOnce(Each<'_>) -> Result<(), Error>,
+) -> Result<Recorded, Error> {
     let mut recorded = Recorded::default();
     let mut failure = None;
-    let wait = kafka.transaction_timeout + ANSWER_TIMEOUT;
-    Reader::read_settled(kafka, topic, 0, wait, |offset, key, value| {
+    read(&mut |offset, key, value| {
         let (Some(key), Some(value)) = (key, value) else {
             return;
         };

@@ -7,7 +7,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::consumer_config;
+use super::client::{Quiet, consumer_config};
 use super::error::Error;
 use crate::config::settings::Kafka;
 
@@ -38,7 +38,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// A consumer with partitions assigned by hand.
 pub struct Reader {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
 }
 
 impl Reader {
@@ -48,7 +48,7 @@ impl Reader {
             .set("isolation.level", isolation.setting())
             .set("fetch.wait.max.ms", "20")
             .set("enable.partition.eof", "true")
-            .create()
+            .create_with_context(Quiet)
             .map_err(Error::Settings)?;
         Ok(Reader { consumer })
     }
@@ -144,7 +144,7 @@ impl Reader {
     }
 
     /// The consumer, for reading that does not end at an offset.
-    pub fn consumer(&self) -> &BaseConsumer {
+    pub fn consumer(&self) -> &BaseConsumer<Quiet> {
         &self.consumer
     }
 
@@ -159,7 +159,7 @@ impl Reader {
         topic: &str,
         partition: i32,
         timeout: Duration,
-        mut each: impl FnMut(i64, Option<&[u8]>, Option<&[u8]>),
+        each: impl FnMut(i64, Option<&[u8]>, Option<&[u8]>),
     ) -> Result<(), Error> {
         let deadline = Instant::now() + timeout;
         let held_back = || Error::HeldBack {
@@ -173,25 +173,56 @@ impl Reader {
             Isolation::Uncommitted,
             ANSWER_TIMEOUT,
         )?;
-        let mut reader = Reader::open(kafka, Isolation::Committed)?;
-        let mut start = 0;
-        loop {
-            let (first, stable) = reader.watermarks(topic, partition, ANSWER_TIMEOUT)?;
-            if stable >= high {
-                start = start.max(first);
-                break;
-            }
+        let reader = Reader::open(kafka, Isolation::Committed)?;
+        while reader.watermarks(topic, partition, ANSWER_TIMEOUT)?.1 < high {
             if Instant::now() >= deadline {
                 return Err(held_back());
             }
             std::thread::sleep(SETTLE_POLL);
         }
-        reader.assign(&[(topic, partition, start)])?;
-        loop {
-            match reader.consumer.poll(POLL) {
+        if reader.read_to_end(topic, partition, deadline, each)? {
+            Ok(())
+        } else {
+            Err(held_back())
+        }
+    }
+
+    /// As [`Reader::read_settled`], to the end that committed reading has now: what an open transaction
+    /// hides is left out, and nothing waits for it.
+    pub fn read_stable(
+        kafka: &Kafka,
+        topic: &str,
+        partition: i32,
+        timeout: Duration,
+        each: impl FnMut(i64, Option<&[u8]>, Option<&[u8]>),
+    ) -> Result<(), Error> {
+        let reader = Reader::open(kafka, Isolation::Committed)?;
+        let deadline = Instant::now() + timeout;
+        if reader.read_to_end(topic, partition, deadline, each)? {
+            Ok(())
+        } else {
+            Err(Error::HeldBack {
+                topic: topic.to_owned(),
+                timeout,
+            })
+        }
+    }
+
+    /// Reads a partition from its first record to its end; `false` when the time is up before.
+    fn read_to_end(
+        mut self,
+        topic: &str,
+        partition: i32,
+        deadline: Instant,
+        mut each: impl FnMut(i64, Option<&[u8]>, Option<&[u8]>),
+    ) -> Result<bool, Error> {
+        let (first, _) = self.watermarks(topic, partition, ANSWER_TIMEOUT)?;
+        self.assign(&[(topic, partition, first)])?;
+        while Instant::now() < deadline {
+            match self.consumer.poll(POLL) {
                 None => {}
                 Some(Ok(message)) => each(message.offset(), message.key(), message.payload()),
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(true),
                 Some(Err(source)) => {
                     return Err(Error::Read {
                         topic: topic.to_owned(),
@@ -199,9 +230,7 @@ impl Reader {
                     });
                 }
             }
-            if Instant::now() >= deadline {
-                return Err(held_back());
-            }
         }
+        Ok(false)
     }
 }

@@ -121,7 +121,7 @@ impl<'a> Opening<'a> {
         admin
             .ensure_topic(&TopicSpec::position(kafka, position_topic.clone()))
             .await?;
-        let stale = kafka::read_recorded(kafka, &position_topic)?;
+        let stale = kafka::read_recorded_now(kafka, &position_topic)?;
         check_source(stale.position.as_ref(), &identity, &position_topic)?;
         let mut tables = Tables::new(kafka, admin, catalog, stale.topics);
         let heartbeat = tables
