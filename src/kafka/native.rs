@@ -118,6 +118,27 @@ impl Handle {
         u32::try_from(self.topics.len() - 1).map_err(|_| invalid("too many topics".to_owned()))
     }
 
+    /// Waits until the partitions of every cached topic are known. Before that librdkafka would register
+    /// a message of a given partition with the transaction as one of partition -1, which no broker knows.
+    pub(super) fn await_topics(&mut self, timeout: Duration) -> Result<(), ClientError> {
+        let mut metadata = ptr::null();
+        // SAFETY: the client lives; the answer, if there is one, is destroyed after it is all used.
+        let code = unsafe {
+            let code = sys::rd_kafka_metadata(
+                self.client,
+                0,
+                ptr::null_mut(),
+                &raw mut metadata,
+                milliseconds(timeout),
+            );
+            if !metadata.is_null() {
+                sys::rd_kafka_metadata_destroy(metadata);
+            }
+            code
+        };
+        check(code)
+    }
+
     pub(super) fn init_transactions(&mut self, timeout: Duration) -> Result<(), ClientError> {
         // SAFETY: the client lives; the error, if any, is taken over.
         take(unsafe { sys::rd_kafka_init_transactions(self.client, milliseconds(timeout)) })

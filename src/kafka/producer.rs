@@ -63,6 +63,13 @@ impl Producer {
         Ok(index)
     }
 
+    /// Waits until the partitions of every topic named so far are known.
+    pub fn await_topics(&mut self, timeout: Duration) -> Result<(), Error> {
+        self.handle
+            .await_topics(timeout)
+            .map_err(|source| Error::of("metadata", source))
+    }
+
     /// Fences every other producer with this transactional id and ends what it had under way.
     pub fn init_transactions(&mut self, timeout: Duration) -> Result<(), Error> {
         let result = self.handle.init_transactions(timeout);

@@ -277,6 +277,9 @@ impl Transactions {
             );
             self.topics.push(name.clone());
         }
+        if !new_topics.is_empty() {
+            producer(&mut self.producer)?.await_topics(CALL_TIMEOUT)?;
+        }
         Ok(())
     }
 
@@ -317,6 +320,7 @@ impl Transactions {
         for name in &self.topics {
             fresh.topic(name)?;
         }
+        self.retry(|| fresh.await_topics(CALL_TIMEOUT))?;
         self.producer = Some(fresh);
         Ok(())
     }
