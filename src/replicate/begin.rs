@@ -7,15 +7,15 @@
 use std::sync::Arc;
 
 use super::Error;
+use super::anchor::{Anchor, NewSlot};
 use super::capture::Point;
 use super::machine::Limits;
 use super::publisher::Job;
-use super::snapshot::{KeyColumn, ReadTable, Snapshot, SnapshotTable, WorkerSettings};
+use super::snapshot::{KeyColumn, ReadTable, Reading, Snapshot, SnapshotTable, WorkerSettings};
 use super::start::{Opening, session_options, transactional_id};
-use crate::connection;
 use crate::event::{Batch, Change, Encoder, Lsn, Position, SnapshotRead};
 use crate::kafka::{PositionRecord, SnapshotProgress};
-use crate::postgres::{self, PublishedTable, SnapshotExport, TableKind, TableShape};
+use crate::postgres::{self, PublishedTable, TableKind, TableShape};
 
 impl Opening<'_> {
     /// Creates the slot, publishes the tables as of its consistent point, and records that streaming
@@ -27,27 +27,34 @@ impl Opening<'_> {
         truncate_first: bool,
     ) -> Result<Point, Error> {
         let source = self.context.source()?;
-        // TRUNCATE and rewriting ALTER TABLE are not MVCC-safe, so the locks come before the slot.
-        let locks = connection::connect(&source.connection).await?;
-        locks.batch_execute("begin").await.map_err(Error::Catalog)?;
-        let names: Vec<_> = self
-            .publication
-            .tables
-            .iter()
-            .map(|published| published.table.clone())
-            .collect();
-        postgres::lock_tables(&locks, &names).await?;
-        let export = SnapshotExport::Export;
-        let created = postgres::create_slot(&mut self.session, slot, temporary, export).await?;
+        let tables = self.publication.tables.iter();
+        let reading = Reading {
+            source: source.connection.clone(),
+            options: session_options(source),
+            tables: tables.map(|published| published.table.clone()).collect(),
+        };
+        let mut anchor = Anchor::hold(
+            &reading,
+            source.snapshot_workers,
+            &mut self.session,
+            self.tables.catalog(),
+            NewSlot {
+                name: slot,
+                temporary,
+            },
+            &self.context.shutdown,
+        )
+        .await?;
         self.context.steps.at("snapshot.slot-created");
         let clock = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
-        let exported_at_us = locks
+        let exported_at_us = anchor
+            .locks
             .query_one(clock, &[])
             .await
             .map_err(Error::Catalog)?
             .get(0);
         let read = SnapshotRead {
-            position: Position::new(self.record.epoch, created.consistent_point, 0),
+            position: Position::new(self.record.epoch, anchor.created.consistent_point, 0),
             exported_at_us,
         };
         let tables = Arc::new(self.read_tables().await?);
@@ -56,19 +63,19 @@ impl Opening<'_> {
         let snapshot = Snapshot {
             tables: Arc::clone(&tables),
             read,
-            settings: self.worker_settings(created.snapshot.unwrap_or_default())?,
-            workers: source.snapshot_workers,
+            settings: self.worker_settings(anchor.created.snapshot.unwrap_or_default())?,
         };
         snapshot
-            .run(&self.encoder()?, &self.context.shutdown)
+            .run(
+                &mut anchor.planner,
+                anchor.workers,
+                &self.encoder()?,
+                &self.context.shutdown,
+            )
             .await?;
         self.context.steps.at("snapshot.read");
         self.record_streaming(&tables, read).await?;
         self.context.steps.at("snapshot.ended");
-        locks
-            .batch_execute("commit")
-            .await
-            .map_err(Error::Catalog)?;
         Ok(self.point())
     }
 
@@ -184,8 +191,6 @@ impl Opening<'_> {
     fn worker_settings(&self, snapshot: String) -> Result<WorkerSettings, Error> {
         let (source, kafka) = (self.context.source()?, self.context.kafka()?);
         Ok(WorkerSettings {
-            source: source.connection.clone(),
-            options: session_options(source),
             snapshot,
             kafka: kafka.clone(),
             transactional_id: transactional_id(kafka, source),

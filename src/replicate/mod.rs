@@ -10,6 +10,7 @@
 //! millisecond. Each start does everything anew: lease, position, slot; so a transient failure of
 //! either side is mended by starting over, and there is one way to resume, not two.
 
+mod anchor;
 mod begin;
 mod capture;
 mod error;

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! All of them read under the slot's exported snapshot, so that together with the stream from the
-//! consistent point there is no gap and no overlap. The locks are taken *before* the slot is created:
-//! TRUNCATE and rewriting ALTER TABLE are not MVCC-safe, to an older snapshot the table would be empty.
+//! consistent point there is no gap and no overlap. They lock the tables *before* the slot is created
+//! (`replicate::anchor`) and wait for the snapshot's name.
 //!
 //! An interrupted snapshot starts over: a truncate marker in every partition voids what it had
 //! published, so that no row stays that was deleted in between.
@@ -20,4 +20,4 @@ mod worker;
 
 pub(crate) use chunk::{KeyColumn, Range, SnapshotTable};
 pub(crate) use plan::{ReadTable, Snapshot};
-pub(crate) use worker::WorkerSettings;
+pub(crate) use worker::{Reading, Standby, WorkerSettings};

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::worker::{Worker, WorkerSettings};
+use super::worker::{Standby, Worker, WorkerSettings, see};
 use super::{Range, SnapshotTable};
 use crate::event::{Encoder, Plan, SnapshotRead};
-use crate::postgres::{Session, SessionKind};
+use crate::postgres::Session;
 use crate::replicate::Error;
 use crate::telemetry;
 
@@ -55,14 +55,15 @@ pub(crate) struct Snapshot {
     pub(crate) read: SnapshotRead,
     /// What workers need beside the tables.
     pub(crate) settings: WorkerSettings,
-    /// Parallel connections.
-    pub(crate) workers: u16,
 }
 
 impl Snapshot {
-    /// Reads and publishes every row. Returns how many there were.
+    /// Reads and publishes every row, with a connection for the plan and the workers that stand by, all
+    /// of which hold their locks. Returns how many rows there were.
     pub(crate) async fn run(
         &self,
+        planner: &mut Session,
+        workers: Vec<Standby>,
         encoder: &Encoder,
         shutdown: &CancellationToken,
     ) -> Result<u64, Error> {
@@ -71,7 +72,7 @@ impl Snapshot {
         let (queue, chunks) = sync_channel::<Chunk>(QUEUE_CHUNKS);
         let chunks = Arc::new(std::sync::Mutex::new(chunks));
         let mut threads = Vec::new();
-        for index in 0..self.workers {
+        for (index, standby) in (0..).zip(workers) {
             let worker = Worker {
                 index,
                 settings: self.settings.clone(),
@@ -80,9 +81,9 @@ impl Snapshot {
                 chunks: Arc::clone(&chunks),
                 stop: stop.clone(),
             };
-            threads.push(worker.spawn(encoder)?);
+            threads.push(standby.start(worker, encoder.clone()));
         }
-        let planned = self.plan(|chunk| send(&queue, chunk, &stop)).await;
+        let planned = self.plan(planner, |chunk| send(&queue, chunk, &stop)).await;
         drop(queue);
         let rows = join(threads).await;
         // A worker's own failure explains a planner that could not hand over its chunks.
@@ -99,14 +100,15 @@ impl Snapshot {
 
     async fn plan(
         &self,
+        session: &mut Session,
         mut hand_over: impl FnMut(Chunk) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut session = self.settings.open(SessionKind::Ordinary).await?;
+        see(session, &self.settings.snapshot).await?;
         for (index, read) in self.tables.iter().enumerate() {
             let rows = chunk_rows(read.rows_estimate, read.bytes_estimate);
             let mut from = None;
             loop {
-                let until = next_boundary(&mut session, &read.table, from.as_ref(), rows).await?;
+                let until = next_boundary(session, &read.table, from.as_ref(), rows).await?;
                 let last = until.is_none();
                 hand_over(Chunk {
                     table: index,

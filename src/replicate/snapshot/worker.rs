@@ -1,6 +1,6 @@
 //! One snapshot worker: its own connection, its own transactional id, one chunk after the other.
 
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -11,7 +11,7 @@ use crate::config::settings::Kafka;
 use crate::connection::{Connection, quote_literal};
 use crate::event::{Batch, Encoder, SnapshotFlag, SnapshotRead};
 use crate::pgoutput::Tuple;
-use crate::postgres::{Session, SessionKind};
+use crate::postgres::{self, Session, SessionKind, TableName};
 use crate::replicate::Error;
 use crate::replicate::machine::Limits;
 use crate::replicate::publisher::Transactions;
@@ -19,12 +19,61 @@ use crate::replicate::stream::unix_time_us;
 use crate::step::Steps;
 use crate::telemetry;
 
-/// What every worker needs beside the tables.
+/// SQLSTATE of a lock that somebody else has or waits for.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// How the tables are reached, and locked while they are read.
 #[derive(Clone)]
-pub(crate) struct WorkerSettings {
+pub(crate) struct Reading {
     pub(crate) source: Connection,
     /// Start-up options that fix how values are rendered: those of the replication session.
     pub(crate) options: Vec<(&'static str, String)>,
+    pub(crate) tables: Vec<TableName>,
+}
+
+impl Reading {
+    /// Opens a connection that holds ACCESS SHARE on every table. `None`: somebody waits for the whole of
+    /// one of them, and waiting behind him would be waiting for ourselves.
+    pub(crate) async fn open(&self) -> Result<Option<Session>, Error> {
+        let options: Vec<(&str, &str)> = self
+            .options
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let mut session = Session::connect(&self.source, SessionKind::Ordinary, &options).await?;
+        session
+            .query("begin transaction isolation level repeatable read, read only")
+            .await?;
+        if self.tables.is_empty() {
+            return Ok(Some(session));
+        }
+        let names: Vec<String> = self.tables.iter().map(TableName::quoted).collect();
+        let lock = format!(
+            "lock table {} in access share mode nowait",
+            names.join(", ")
+        );
+        match session.query(&lock).await {
+            Ok(_) => Ok(Some(session)),
+            Err(postgres::Error::Server { source, .. }) if source.code == LOCK_NOT_AVAILABLE => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Makes a connection see the exported snapshot. Nothing may have been read on it before.
+pub(crate) async fn see(session: &mut Session, snapshot: &str) -> Result<(), Error> {
+    let snapshot = quote_literal(snapshot);
+    session
+        .query(&format!("set transaction snapshot {snapshot}"))
+        .await?;
+    Ok(())
+}
+
+/// What every worker needs beside the tables.
+#[derive(Clone)]
+pub(crate) struct WorkerSettings {
     /// Name of the exported snapshot.
     pub(crate) snapshot: String,
     pub(crate) kafka: Kafka,
@@ -37,27 +86,59 @@ pub(crate) struct WorkerSettings {
     pub(crate) steps: Steps,
 }
 
-impl WorkerSettings {
-    /// Opens a connection that sees the exported snapshot.
-    pub(crate) async fn open(&self, kind: SessionKind) -> Result<Session, Error> {
-        let options: Vec<(&str, &str)> = self
-            .options
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
-        let mut session = Session::connect(&self.source, kind, &options).await?;
-        session
-            .query("begin transaction isolation level repeatable read, read only")
-            .await?;
-        let snapshot = quote_literal(&self.snapshot);
-        session
-            .query(&format!("set transaction snapshot {snapshot}"))
-            .await?;
-        Ok(session)
+/// A thread whose connection holds its locks, and that waits for its work. Dropped, it ends.
+pub(crate) struct Standby {
+    /// Its backend.
+    pub(crate) backend_pid: i32,
+    work: SyncSender<(Worker, Encoder)>,
+    thread: JoinHandle<Result<u64, Error>>,
+}
+
+impl Standby {
+    /// Starts the thread, and waits until its locks are held; `None` when they are not to be had now.
+    pub(crate) async fn open(index: u16, reading: &Reading) -> Result<Option<Standby>, Error> {
+        let (work, orders) = sync_channel::<(Worker, Encoder)>(1);
+        let (ready, locked) = tokio::sync::oneshot::channel();
+        let reading = reading.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("snapshot-{index}"))
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .map_err(Error::Thread)?;
+                let (answer, session) = match runtime.block_on(reading.open()) {
+                    Ok(Some(session)) => (Ok(Some(session.backend_pid())), Some(session)),
+                    Ok(None) => (Ok(None), None),
+                    Err(error) => (Err(error), None),
+                };
+                // Whoever asked may be gone; then there are no orders either.
+                let _ = ready.send(answer);
+                match (session, orders.recv()) {
+                    (Some(mut session), Ok((worker, encoder))) => {
+                        worker.work(&runtime, &mut session, encoder)
+                    }
+                    _ => Ok(0),
+                }
+            })
+            .map_err(Error::Thread)?;
+        let backend_pid = locked.await.unwrap_or(Err(Error::WorkerEnded))?;
+        Ok(backend_pid.map(|backend_pid| Standby {
+            backend_pid,
+            work,
+            thread,
+        }))
+    }
+
+    /// Puts it to work. The thread returns how many rows it has published.
+    pub(crate) fn start(self, worker: Worker, encoder: Encoder) -> JoinHandle<Result<u64, Error>> {
+        // It waits for this and nothing else.
+        let _ = self.work.send((worker, encoder));
+        self.thread
     }
 }
 
-/// One worker before it is started.
+/// The work of one thread.
 pub(crate) struct Worker {
     pub(crate) index: u16,
     pub(crate) settings: WorkerSettings,
@@ -69,28 +150,22 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Starts the worker on a thread of its own. It returns how many rows it has published.
-    pub(crate) fn spawn(self, encoder: &Encoder) -> Result<JoinHandle<Result<u64, Error>>, Error> {
-        let encoder = encoder.clone();
-        std::thread::Builder::new()
-            .name(format!("snapshot-{}", self.index))
-            .spawn(move || {
-                let stop = self.stop.clone();
-                let result = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .map_err(Error::Thread)
-                    .and_then(|runtime| runtime.block_on(self.run(encoder)));
-                if result.is_err() {
-                    stop.cancel();
-                }
-                result
-            })
-            .map_err(Error::Thread)
+    fn work(
+        self,
+        runtime: &tokio::runtime::Runtime,
+        session: &mut Session,
+        encoder: Encoder,
+    ) -> Result<u64, Error> {
+        let stop = self.stop.clone();
+        let result = runtime.block_on(self.run(session, encoder));
+        if result.is_err() {
+            stop.cancel();
+        }
+        result
     }
 
-    async fn run(self, mut encoder: Encoder) -> Result<u64, Error> {
-        let mut session = self.settings.open(SessionKind::Ordinary).await?;
+    async fn run(self, session: &mut Session, mut encoder: Encoder) -> Result<u64, Error> {
+        see(session, &self.settings.snapshot).await?;
         let mut transactions = self.open_transactions()?;
         encoder.begin_snapshot(&self.read);
         let mut batch = Batch::default();
@@ -101,7 +176,7 @@ impl Worker {
             };
             rows += self
                 .read_chunk(
-                    &mut session,
+                    session,
                     &mut encoder,
                     read,
                     &chunk,
