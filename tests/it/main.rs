@@ -14,6 +14,7 @@
 )]
 
 mod commands;
+mod faults;
 mod histories;
 mod history;
 mod login;

@@ -33,6 +33,14 @@ impl Record {
 /// Every committed record of a topic, each partition in its order. Waits until no transaction is open
 /// in it, so that what is returned is all there is.
 pub(crate) fn read_topic(brokers: &str, topic: &str) -> Vec<Record> {
+    let mut records = Vec::new();
+    scan_topic(brokers, topic, |record| records.push(record));
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// As [`read_topic`], one record after the other, each partition in its order.
+pub(crate) fn scan_topic(brokers: &str, topic: &str, mut each: impl FnMut(Record)) {
     let consumer = consumer(brokers, "read_committed");
     let partitions = partitions(&consumer, topic);
     let ends = stable_ends(brokers, &consumer, topic, &partitions);
@@ -48,7 +56,6 @@ pub(crate) fn read_topic(brokers: &str, topic: &str) -> Vec<Record> {
         .filter(|(_, end)| *end > 0)
         .map(|(p, _)| *p)
         .collect();
-    let mut records = Vec::new();
     let deadline = Instant::now() + PATIENCE;
     while !open.is_empty() {
         assert!(
@@ -56,14 +63,12 @@ pub(crate) fn read_topic(brokers: &str, topic: &str) -> Vec<Record> {
             "{topic}: partitions {open:?} not read in {PATIENCE:?}"
         );
         match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => records.push(copy(&message)),
+            Some(Ok(message)) => each(copy(&message)),
             Some(Err(KafkaError::PartitionEOF(partition))) => open.retain(|p| *p != partition),
             Some(Err(error)) => panic!("{topic}: {error}"),
             None => {}
         }
     }
-    records.sort_by_key(|record| (record.partition, record.offset));
-    records
 }
 
 fn consumer(brokers: &str, isolation: &str) -> BaseConsumer {

@@ -1,6 +1,8 @@
 //! What every integration test needs: the shared servers that `scripts/with-servers` has started, names
 //! that no other test uses, private servers, and waiting for a condition.
 
+mod kafka;
+pub(crate) mod load;
 mod postgres;
 mod process;
 
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use tidewater::connection::{Connection, connect};
 
+pub(crate) use kafka::Kafka;
 pub(crate) use postgres::{Postgres, free_port};
 pub(crate) use process::{Ended, Tidewater};
 
@@ -57,13 +60,13 @@ pub(crate) async fn postgres_database(name: &str) -> Connection {
     server.with_database(&name)
 }
 
-/// Asks again and again until `condition` holds; fails after half a minute.
+/// Asks again and again until `condition` holds; fails after two minutes, which is long on any machine.
 pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(30), wait).await;
+    let waited = tokio::time::timeout(Duration::from_mins(2), wait).await;
     assert!(waited.is_ok(), "waited in vain for {what}");
 }

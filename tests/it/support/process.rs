@@ -68,6 +68,13 @@ impl Tidewater {
         self.wait_for(Duration::from_secs(10))
     }
 
+    /// `kill -9`; returns the replicator's step at which the process died.
+    pub(crate) fn kill_at_step(mut self) -> String {
+        self.signal(Signal::SIGKILL);
+        self.wait_for(Duration::from_secs(10));
+        self.step(Role::Replicate)
+    }
+
     /// Asks for a drain, and waits for it.
     pub(crate) fn terminate(mut self) -> Ended {
         self.signal(Signal::SIGTERM);

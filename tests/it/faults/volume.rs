@@ -1,0 +1,100 @@
+//! A transaction of millions of rows: split, resumed inside, in bounded memory.
+
+use std::time::{Duration, Instant};
+
+use tidewater::step::Role;
+
+use super::Scene;
+use crate::model::{position, scan_topic};
+use crate::support::until;
+
+const ROWS: i64 = 2_000_000;
+const RESIDENT_BYTES_MAX: u64 = 128 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_of_two_million_rows_is_published_once_in_bounded_memory() {
+    let scene = Scene::shared("volume").await;
+    let table = "create table public.wide (id bigint primary key, note text)";
+    scene.database.batch_execute(table).await.unwrap();
+    let first = scene.replicate();
+    until("streaming", async || first.log().contains("streaming")).await;
+    assert_eq!(first.terminate().code(), Some(0));
+    let insert =
+        "insert into wide select id, 'row ' || id from generate_series(1, $1::bigint) as id";
+    scene.database.execute(insert, &[&ROWS]).await.unwrap();
+
+    // Dies inside of it, and goes on where it was.
+    let ended = scene
+        .replicate_until("publish.before-commit", 20)
+        .wait(Duration::from_secs(120));
+    assert_eq!(ended.code(), None, "{}", ended.log);
+    let replicator = scene.replicate();
+    let deadline = Instant::now() + Duration::from_secs(240);
+    let end = "select pg_current_wal_lsn()::text";
+    let end: String = scene.database.query_one(end, &[]).await.unwrap().get(0);
+    loop {
+        let confirmed = "select confirmed_flush_lsn >= $1::text::pg_lsn from pg_replication_slots where slot_name = $2";
+        let row = scene
+            .database
+            .query_one(confirmed, &[&end, &scene.prefix])
+            .await
+            .unwrap();
+        if row.get(0) {
+            break;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "at {}: {}",
+            replicator.step(Role::Replicate),
+            replicator.log()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let resident = replicator.resident_bytes_max();
+    println!("resident memory {} MiB at most", resident >> 20);
+    assert!(resident < RESIDENT_BYTES_MAX, "{} MiB", resident >> 20);
+    assert_eq!(replicator.terminate().code(), Some(0));
+
+    let mut seen = vec![false; usize::try_from(ROWS).unwrap() + 1];
+    let mut last = std::collections::BTreeMap::new();
+    scan_topic(
+        &scene.brokers,
+        &format!("{}.public.wide", scene.prefix),
+        |record| {
+            let Some(value) = &record.value else { return };
+            let event: Event<'_> = serde_json::from_slice(value).unwrap();
+            let Some(after) = event.after else { return };
+            let at = position(event.source.position);
+            let before = last.insert(record.partition, at);
+            assert!(
+                before.is_none_or(|before| before < at),
+                "{before:?} before {at:?}"
+            );
+            let row = &mut seen[usize::try_from(after.id).unwrap()];
+            assert!(
+                !std::mem::replace(row, true),
+                "row {} is there twice",
+                after.id
+            );
+        },
+    );
+    let missing = seen.iter().skip(1).filter(|seen| !**seen).count();
+    assert_eq!(missing, 0, "{missing} rows are missing");
+}
+
+#[derive(serde::Deserialize)]
+struct Event<'a> {
+    after: Option<Row>,
+    #[serde(borrow)]
+    source: Source<'a>,
+}
+
+#[derive(serde::Deserialize)]
+struct Row {
+    id: i64,
+}
+
+#[derive(serde::Deserialize)]
+struct Source<'a> {
+    position: &'a str,
+}

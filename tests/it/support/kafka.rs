@@ -1,0 +1,133 @@
+//! A private Kafka broker, for tests that stop or kill it.
+
+use std::fs::File;
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::free_port;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A broker of one's own; killed and removed when dropped.
+pub(crate) struct Kafka {
+    directory: TempDir,
+    port: u16,
+    broker: Option<Child>,
+}
+
+impl Kafka {
+    /// Starts a broker.
+    pub(crate) fn start() -> Kafka {
+        let directory = TempDir::new().unwrap();
+        let (port, controller) = (free_port(), free_port());
+        let data = directory.path().join("data");
+        let properties = format!(
+            "process.roles=broker,controller\n\
+             node.id=1\n\
+             controller.quorum.voters=1@127.0.0.1:{controller}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             log.dirs={}\n\
+             offsets.topic.num.partitions=4\n\
+             offsets.topic.replication.factor=1\n\
+             transaction.state.log.num.partitions=4\n\
+             transaction.state.log.replication.factor=1\n\
+             transaction.state.log.min.isr=1\n\
+             share.coordinator.state.topic.num.partitions=1\n\
+             share.coordinator.state.topic.replication.factor=1\n\
+             share.coordinator.state.topic.min.isr=1\n\
+             group.initial.rebalance.delay.ms=0\n",
+            data.display()
+        );
+        std::fs::write(directory.path().join("server.properties"), properties).unwrap();
+        let mut kafka = Kafka {
+            directory,
+            port,
+            broker: None,
+        };
+        let format = ["format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c"];
+        let status = kafka
+            .java("kafka.tools.StorageTool")
+            .args(format)
+            .arg(kafka.path("server.properties"))
+            .status();
+        assert!(status.unwrap().success(), "{}", kafka.log());
+        kafka.resume();
+        kafka
+    }
+
+    /// Starts the broker that was killed, on the same port and data.
+    pub(crate) fn resume(&mut self) {
+        let mut command = self.java("kafka.Kafka");
+        command.arg(self.path("server.properties")).process_group(0);
+        self.broker = Some(command.spawn().unwrap());
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let running = self.broker.as_mut().unwrap().try_wait().unwrap().is_none();
+            assert!(running && Instant::now() < deadline, "{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut broker) = self.broker.take() {
+            // It may have ended already.
+            let _ = broker.kill();
+            let _ = broker.wait();
+        }
+    }
+
+    /// Stops answering, or goes on: SIGSTOP and SIGCONT.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let broker = self.broker.as_ref().unwrap();
+        kill(Pid::from_raw(broker.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// `kafka.brokers`.
+    pub(crate) fn brokers(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn java(&self, class: &str) -> Command {
+        let libraries = super::variable("TIDEWATER_TEST_KAFKA_LIBS");
+        let logging = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kafka/log4j2.xml");
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(self.path("log"));
+        let log = log.unwrap();
+        let mut command = Command::new("java");
+        command
+            .args(["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC"])
+            .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
+            .args(["-cp", &format!("{libraries}/*"), class])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
+        command
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
