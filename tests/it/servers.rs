@@ -8,10 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{until, until_within};
-
-/// The command has 25 seconds before it is killed.
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::support::until;
 
 /// What the servers' command says of them, and of itself.
 struct Servers {
@@ -65,7 +62,7 @@ async fn nothing_is_left_behind() {
         let script = Pid::from_raw(servers.script.id().try_into().unwrap());
         kill(script, signal).unwrap();
         for process in servers.processes {
-            until_within(LIMIT, "a process to end", async || is_gone(process)).await;
+            until("a process to end", async || is_gone(process)).await;
         }
         let directory = Path::new(&servers.directory);
         until("the directory to go", async || !directory.exists()).await;

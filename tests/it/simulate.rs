@@ -1,5 +1,7 @@
 //! The simulated shop on a real server.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 use tidewater::connection::{Connection, Database, connect};
 
@@ -217,7 +219,7 @@ async fn a_signal_ends_it_with_a_summary() {
     assert_eq!(second.code(), Some(1), "{}", second.log);
     assert!(second.log.contains("another simulator"), "{}", second.log);
     simulator.signal(Signal::SIGTERM);
-    let ended = simulator.wait(std::time::Duration::from_secs(30));
+    let ended = simulator.wait(Duration::from_secs(30));
     assert_eq!(ended.code(), Some(0), "{}", ended.log);
     let summary: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
     assert!(summary["changes"].as_i64().unwrap() > 0);
@@ -254,4 +256,67 @@ async fn it_goes_on_when_its_connections_are_cut() {
     let ended = simulator.terminate();
     assert_eq!(ended.code(), Some(0), "{}", ended.log);
     assert!(ended.log.contains("trying again"), "{}", ended.log);
+}
+
+/// The whole system: the shop lives, every role runs, codes are issued, and nothing differs, neither
+/// meanwhile nor afterwards.
+#[tokio::test]
+async fn codes_flow_and_verify_finds_no_difference() {
+    let (_database, config) = shop("whole").await;
+    let size = ["--stores", "3", "--products", "60", "--customers", "2000"];
+    simulate(&[&["--setup-only"][..], &size].concat(), &config);
+    let roles = Tidewater::start(&["run"], &config);
+    let simulator = Tidewater::start(&["simulate", "--rate", "100", "--json"], &config);
+    let codes = "select count(*) from promotion";
+    let sink = sink_of(&config).await;
+    until("a code", async || number(&sink, codes).await > 0).await;
+    verify(&config);
+
+    let ended = simulator.terminate();
+    assert_eq!(ended.code(), Some(0), "{}", ended.log);
+    let now = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
+    let stopped = number(&sink, now).await;
+    let applied = "select coalesce(extract(epoch from applied_until()) * 1000000, 0)::bigint";
+    until("the last change", async || {
+        number(&sink, applied).await > stopped
+    })
+    .await;
+    let unpublished = "select count(*) from promotion_outbox";
+    until("the last code", async || {
+        number(&sink, unpublished).await == 0
+    })
+    .await;
+    verify(&config);
+    let eligible = number(&sink, "select count(*) from promotion_eligibility").await;
+    let issued = number(&sink, codes).await;
+    println!("{eligible} tuples, {issued} codes; {}", ended.output.trim());
+    assert!(eligible > 0 && issued > 0);
+    let ended = roles.terminate();
+    assert_eq!(ended.code(), Some(0), "{}", ended.log);
+}
+
+/// Connects to the sink as soon as the roles have created it.
+async fn sink_of(config: &str) -> Database {
+    let url = config.split('"').find(|text| text.ends_with("_sink"));
+    let sink: Connection = url.unwrap().parse().unwrap();
+    let mut connected = None;
+    until("the sink", async || {
+        if let Ok(database) = connect(&sink).await
+            && database.execute("select from promotion", &[]).await.is_ok()
+        {
+            connected = Some(database);
+        }
+        connected.is_some()
+    })
+    .await;
+    connected.unwrap()
+}
+
+/// Compares everything, and wants every row to take part.
+fn verify(config: &str) {
+    let ended = Tidewater::run(&["verify", "--json"], config);
+    assert_eq!(ended.code(), Some(0), "{}\n{}", ended.output, ended.log);
+    let report: serde_json::Value = serde_json::from_str(&ended.output).unwrap();
+    assert_eq!(report["differences_found"], 0, "{report}");
+    assert!(report["tables"].as_array().unwrap().len() > 10, "{report}");
 }
