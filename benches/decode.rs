@@ -1,13 +1,14 @@
 //! Decoding alone: captured pgoutput messages into columns, nothing written.
 
 mod capture;
+mod support;
 
 use std::hint::black_box;
 
 use tidewater::event::Column;
 use tidewater::pgoutput::{Message, OldTuple, Tuple, parse};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> support::Fallible<()> {
     let messages = capture::messages();
     capture::measure("decode", || {
         for (_, bytes) in &messages {

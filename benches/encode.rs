@@ -1,6 +1,7 @@
 //! Encoding alone: decoded rows of the ten-column table into envelopes in a reused batch.
 
 mod capture;
+mod support;
 
 use tidewater::event::{
     Batch, Change, Encoder, Epoch, Format, Lsn, SourceName, Transaction, TruncateFormat,
@@ -11,7 +12,7 @@ const EPOCH: Epoch = 1;
 /// Cleared past this, as the pipeline closes a batch.
 const BATCH_BYTES: usize = 4 << 20;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> support::Fallible<()> {
     let messages: Vec<(Lsn, Message<'_>)> = capture::messages()
         .into_iter()
         .map(|(lsn, bytes)| Ok((lsn, parse(bytes)?)))
