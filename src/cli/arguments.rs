@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::completions::CompletionsArguments;
+use super::doctor::DoctorArguments;
 use super::position::PositionCommand;
 use super::simulate::SimulateArguments;
 use super::status::StatusArguments;
@@ -63,6 +64,8 @@ pub enum Command {
     Verify(VerifyArguments),
     /// One screen: slot, log kept, lags, position, freshness, what waits.
     Status(StatusArguments),
+    /// Checks source, Kafka, sink and configuration; each finding with what mends it.
+    Doctor(DoctorArguments),
     /// Change events as a person reads them: time, operation, key, what changed, position.
     Tail(TailArguments),
     /// The recorded position: shown, exported, set, or given to a new source.

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod completions;
+mod doctor;
 mod failure;
 mod migrate;
 mod position;
@@ -57,6 +58,7 @@ async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Migrate => migrate::run(&settings()?).await,
         Command::Verify(arguments) => verify::run(&settings()?, arguments).await,
         Command::Status(arguments) => status::run(&settings()?, *arguments).await,
+        Command::Doctor(arguments) => doctor::run(&settings()?, *arguments).await,
         Command::Tail(arguments) => tail::run(&settings()?, arguments).await,
         Command::Position { command } => position::run(&settings()?, *command).await,
         Command::Completions(arguments) => Ok(completions::run(*arguments)),

@@ -286,7 +286,7 @@ impl Error {
     }
 
     /// Sorts a failed tokio-postgres query.
-    pub(super) fn query(action: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
+    pub(crate) fn query(action: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {
         move |source| match source.as_db_error() {
             Some(error) => Error::Server {
                 action,

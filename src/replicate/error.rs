@@ -177,7 +177,7 @@ pub enum Error {
         holder: String,
     },
     /// A position that the source has not reached.
-    #[error("{lsn} is past the end of the source's log, {end}: name an lsn up to there")]
+    #[error("lsn {lsn} is past the end of the source's log, {end}: name an lsn up to there")]
     PositionAhead {
         /// As asked for.
         lsn: Lsn,

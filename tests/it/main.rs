@@ -24,3 +24,4 @@ mod promotions;
 mod servers;
 mod simulate;
 mod support;
+mod tidy;

@@ -2,6 +2,7 @@
 //! refused with an exit code and a remedy.
 
 mod refusals;
+mod reports;
 mod roles;
 
 use tidewater::connection::{Connection, Database, connect};

@@ -1,0 +1,221 @@
+//! What the doctor asks the servers.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::config::settings::{Kafka, Settings, Sink, Source};
+use crate::connection;
+use crate::kafka::{self, Admin, topics};
+use crate::postgres::{self, Patterns, Publication, Server, SlotState, TableName};
+use crate::retail::{self, SchemaError};
+
+/// How long a broker may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The source, as it is.
+pub(super) struct SourceFacts {
+    pub(super) server: Server,
+    pub(super) slot: Option<SlotState>,
+    pub(super) publication: Result<Publication, postgres::Error>,
+    pub(super) tables: Vec<TableFacts>,
+    /// Backend and age in seconds of the oldest transaction that has an id.
+    pub(super) oldest_transaction: Option<(i32, f64)>,
+    /// Name and age in seconds of the oldest prepared transaction.
+    pub(super) oldest_prepared: Option<(String, f64)>,
+    /// The source's clock minus ours, seconds.
+    pub(super) clock_offset: f64,
+}
+
+/// A configured table.
+#[derive(Clone, Debug)]
+pub(super) struct TableFacts {
+    pub(super) table: TableName,
+    /// `pg_class.relreplident`.
+    pub(super) identity: String,
+    pub(super) key: BTreeSet<String>,
+    pub(super) may_select: bool,
+    pub(super) unlogged: bool,
+}
+
+/// A topic, as it is.
+#[derive(Clone, Debug)]
+pub(super) struct TopicFacts {
+    pub(super) name: String,
+    /// What it is for.
+    pub(super) purpose: Purpose,
+    /// None: it does not exist yet.
+    pub(super) settings: Option<TopicSettings>,
+}
+
+/// The settings that matter.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TopicSettings {
+    pub(super) cleanup: String,
+    pub(super) retention_ms: String,
+    pub(super) message_bytes_max: Option<usize>,
+}
+
+/// What a topic is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Events of a table.
+    Events,
+    /// Events that the aggregates are folded from: history.
+    History,
+    /// The position.
+    Position,
+}
+
+/// The sink, as it is.
+pub(super) struct SinkFacts {
+    pub(super) schema: Result<(), SchemaError>,
+    pub(super) may_create: bool,
+    pub(super) user: String,
+    pub(super) database: String,
+    pub(super) clock_offset: f64,
+}
+
+/// Asks the source.
+pub(super) async fn source(source: &Source) -> Result<SourceFacts, postgres::Error> {
+    const TABLES: &str = "
+        select n.nspname::text, c.relname::text, c.relreplident::text,
+               array(select a.attname::text from pg_index i
+                       join pg_attribute a on a.attrelid = c.oid and a.attnum = any (i.indkey)
+                      where i.indrelid = c.oid and i.indisprimary),
+               has_table_privilege(c.oid, 'select'), c.relpersistence = 'u'
+          from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where c.relkind in ('r', 'p') and c.relpersistence <> 't'
+           and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+         order by 1, 2";
+    const OLDEST: &str = "
+        select pid, extract(epoch from clock_timestamp() - xact_start)::float8
+          from pg_stat_activity
+         where backend_xid is not null and xact_start is not null
+         order by xact_start limit 1";
+    const PREPARED: &str = "
+        select gid, extract(epoch from clock_timestamp() - prepared)::float8
+          from pg_prepared_xacts order by prepared limit 1";
+    let client = connection::connect(&source.connection).await?;
+    let failed = |error| postgres::Error::query("examining the source")(error);
+    let server = postgres::inspect_server(&client).await?;
+    let slot = postgres::read_slot(&client, &source.slot).await?;
+    let patterns = Patterns::new(&source.tables).ok();
+    let publication = match &patterns {
+        Some(patterns) => postgres::check_publication(&client, &source.publication, patterns).await,
+        None => Err(postgres::Error::NoTable {
+            patterns: source.tables.join(", "),
+        }),
+    };
+    let rows = client.query(TABLES, &[]).await.map_err(failed)?;
+    let tables = rows.iter().map(|row| TableFacts {
+        table: TableName {
+            schema: row.get(0),
+            name: row.get(1),
+        },
+        identity: row.get(2),
+        key: row.get::<_, Vec<String>>(3).into_iter().collect(),
+        may_select: row.get(4),
+        unlogged: row.get(5),
+    });
+    let wanted = |facts: &TableFacts| patterns.as_ref().is_some_and(|p| p.matches(&facts.table));
+    let tables = tables.filter(wanted).collect();
+    let oldest = client.query_opt(OLDEST, &[]).await.map_err(failed)?;
+    let prepared = client.query_opt(PREPARED, &[]).await.map_err(failed)?;
+    Ok(SourceFacts {
+        server,
+        slot,
+        publication,
+        tables,
+        oldest_transaction: oldest.map(|row| (row.get(0), row.get(1))),
+        oldest_prepared: prepared.map(|row| (row.get(0), row.get(1))),
+        clock_offset: clock_offset(&client).await.map_err(failed)?,
+    })
+}
+
+/// The server's clock minus ours, seconds; off by at most half a round trip.
+async fn clock_offset(client: &connection::Database) -> Result<f64, tokio_postgres::Error> {
+    let clock = "select extract(epoch from clock_timestamp())::float8";
+    let before = jiff::Timestamp::now().as_microsecond();
+    let theirs: f64 = client.query_one(clock, &[]).await?.get(0);
+    let after = jiff::Timestamp::now().as_microsecond();
+    Ok(theirs - i64::midpoint(before, after) as f64 / 1e6)
+}
+
+/// Asks Kafka.
+pub(super) async fn kafka(
+    settings: &Settings,
+    kafka: &Kafka,
+) -> Result<Vec<TopicFacts>, kafka::Error> {
+    let admin = Admin::new(kafka)?;
+    admin.reach(ANSWER_TIMEOUT)?;
+    let mut wanted = Vec::new();
+    if let Some(source) = &settings.source {
+        let position = topics::position(&kafka.prefix, &source.slot);
+        wanted.push((position, Purpose::Position));
+    }
+    let retail = &settings.retail;
+    for table in [
+        &retail.inventory_table,
+        &retail.orders_table,
+        &retail.customers_table,
+    ] {
+        if let Some((schema, name)) = table.split_once('.') {
+            let purpose = if settings.sink.is_some() {
+                Purpose::History
+            } else {
+                Purpose::Events
+            };
+            wanted.push((topics::table(&kafka.prefix, schema, name), purpose));
+        }
+    }
+    let mut found = Vec::new();
+    for (name, purpose) in wanted {
+        let settings = match admin.partitions(&name)? {
+            None => None,
+            Some(_) => Some(topic_settings(&admin, &name).await?),
+        };
+        found.push(TopicFacts {
+            name,
+            purpose,
+            settings,
+        });
+    }
+    Ok(found)
+}
+
+async fn topic_settings(admin: &Admin, topic: &str) -> Result<TopicSettings, kafka::Error> {
+    let limit = admin.setting(topic, "max.message.bytes").await?;
+    Ok(TopicSettings {
+        cleanup: admin
+            .setting(topic, "cleanup.policy")
+            .await?
+            .unwrap_or_default(),
+        retention_ms: admin
+            .setting(topic, "retention.ms")
+            .await?
+            .unwrap_or_default(),
+        message_bytes_max: limit.and_then(|text| text.parse().ok()),
+    })
+}
+
+/// Asks the sink.
+pub(super) async fn sink(sink: &Sink) -> Result<SinkFacts, retail::Error> {
+    const RIGHTS: &str = "
+        select coalesce(has_schema_privilege(current_schema(), 'create'), false),
+               current_user::text, current_database()::text";
+    let client = connection::connect(&sink.connection)
+        .await
+        .map_err(retail::Error::Connect)?;
+    let failed = |source| retail::Error::Lost {
+        doing: "examine the sink",
+        source,
+    };
+    let rights = client.query_one(RIGHTS, &[]).await.map_err(failed)?;
+    Ok(SinkFacts {
+        schema: retail::check_schema(sink).await,
+        may_create: rights.get(0),
+        user: rights.get(1),
+        database: rights.get(2),
+        clock_offset: clock_offset(&client).await.map_err(failed)?,
+    })
+}
