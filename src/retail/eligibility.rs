@@ -78,56 +78,108 @@ impl TupleCauses {
     }
 }
 
+const EVALUATE_PAIRS: &str = "
+    with pair as materialized (
+        select * from unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[])
+            as k (store_id, product_id, cause, cause_position)
+    ), running as materialized (
+        select rule_id, tier, habit_orders, $1::timestamptz - habit_window as since
+        from promotion_rule
+        where enabled and starts_at <= $1 and $1 < ends_at
+    ), eligible as materialized (
+        select r.rule_id, h.customer_id, k.store_id, k.product_id,
+               case when r.rule_id = any($6::bigint[]) then 'rule' else k.cause end
+                   as cause, k.cause_position
+        from pair k
+        join promotion_condition c using (store_id, product_id)
+        join running r using (rule_id)
+        join purchase_habit h using (store_id, product_id)
+        join customer_image m using (customer_id)
+        where c.holds and m.present and m.tier = r.tier
+          and h.orders >= r.habit_orders and h.last_at > r.since
+          and r.habit_orders = (
+              select count(*) from (
+                  select from order_image o
+                  where o.store_id = k.store_id and o.product_id = k.product_id
+                    and o.customer_id = h.customer_id
+                    and o.counted_at > r.since and not o.cancelled
+                  limit r.habit_orders) enough)
+    ), gone as (
+        delete from promotion_eligibility e using pair k
+        where e.store_id = k.store_id and e.product_id = k.product_id
+          and not exists (
+              select from eligible n
+              where n.rule_id = e.rule_id and n.customer_id = e.customer_id
+                and n.store_id = e.store_id and n.product_id = e.product_id)
+    )
+    insert into promotion_eligibility
+        (rule_id, customer_id, store_id, product_id, cause, cause_position, since)
+    select rule_id, customer_id, store_id, product_id, cause, cause_position, $7
+    from eligible order by rule_id, customer_id, store_id, product_id
+    on conflict (rule_id, customer_id, store_id, product_id) do nothing
+    returning rule_id, customer_id, store_id, product_id";
+
+const EVALUATE_TUPLES: &str = "
+    with touched as materialized (
+        select * from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[],
+                             $6::text[]) with ordinality
+            as t (customer_id, store_id, product_id, cause, cause_position, rank)
+    ), tuple as materialized (
+        select distinct on (customer_id, store_id, product_id) *
+        from (
+            select * from touched where store_id is not null
+            union all
+            select t.customer_id, h.store_id, h.product_id, t.cause, t.cause_position,
+                   t.rank
+            from touched t join purchase_habit h using (customer_id)
+            where t.store_id is null) one
+        order by customer_id, store_id, product_id, rank desc
+    ), running as materialized (
+        select rule_id, tier, habit_orders, $1::timestamptz - habit_window as since
+        from promotion_rule
+        where enabled and starts_at <= $1 and $1 < ends_at
+    ), eligible as materialized (
+        select r.rule_id, t.customer_id, t.store_id, t.product_id,
+               t.cause, t.cause_position
+        from tuple t
+        cross join running r
+        join promotion_condition c using (rule_id, store_id, product_id)
+        join customer_image m using (customer_id)
+        where c.holds and m.present and m.tier = r.tier
+          and r.habit_orders = (
+              select count(*) from (
+                  select from order_image o
+                  where o.store_id = t.store_id and o.product_id = t.product_id
+                    and o.customer_id = t.customer_id
+                    and o.counted_at > r.since and not o.cancelled
+                  limit r.habit_orders) enough)
+    ), gone as (
+        delete from promotion_eligibility e using tuple t
+        where e.customer_id = t.customer_id and e.store_id = t.store_id
+          and e.product_id = t.product_id
+          and not exists (
+              select from eligible n
+              where n.rule_id = e.rule_id and n.customer_id = e.customer_id
+                and n.store_id = e.store_id and n.product_id = e.product_id)
+    ), born as (
+        insert into promotion_eligibility
+            (rule_id, customer_id, store_id, product_id, cause, cause_position, since)
+        select rule_id, customer_id, store_id, product_id, cause, cause_position, $7
+        from eligible order by rule_id, customer_id, store_id, product_id
+        on conflict (rule_id, customer_id, store_id, product_id) do nothing
+    )
+    select rule_id, customer_id, store_id, product_id from eligible";
+
 impl Evaluation<'_> {
     /// Evaluates every tuple of these pairs. Returns those that became eligible.
     pub async fn evaluate_pairs(&self, pairs: &PairCauses) -> Result<Vec<RuleTuple>, Error> {
-        const SQL: &str = "
-            with pair as materialized (
-                select * from unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[])
-                    as k (store_id, product_id, cause, cause_position)
-            ), running as materialized (
-                select rule_id, tier, habit_orders, $1::timestamptz - habit_window as since
-                from promotion_rule
-                where enabled and starts_at <= $1 and $1 < ends_at
-            ), eligible as materialized (
-                select r.rule_id, h.customer_id, k.store_id, k.product_id,
-                       case when r.rule_id = any($6::bigint[]) then 'rule' else k.cause end
-                           as cause, k.cause_position
-                from pair k
-                join promotion_condition c using (store_id, product_id)
-                join running r using (rule_id)
-                join purchase_habit h using (store_id, product_id)
-                join customer_image m using (customer_id)
-                where c.holds and m.present and m.tier = r.tier
-                  and h.orders >= r.habit_orders and h.last_at > r.since
-                  and r.habit_orders = (
-                      select count(*) from (
-                          select from order_image o
-                          where o.store_id = k.store_id and o.product_id = k.product_id
-                            and o.customer_id = h.customer_id
-                            and o.counted_at > r.since and not o.cancelled
-                          limit r.habit_orders) enough)
-            ), gone as (
-                delete from promotion_eligibility e using pair k
-                where e.store_id = k.store_id and e.product_id = k.product_id
-                  and not exists (
-                      select from eligible n
-                      where n.rule_id = e.rule_id and n.customer_id = e.customer_id
-                        and n.store_id = e.store_id and n.product_id = e.product_id)
-            )
-            insert into promotion_eligibility
-                (rule_id, customer_id, store_id, product_id, cause, cause_position, since)
-            select rule_id, customer_id, store_id, product_id, cause, cause_position, $7
-            from eligible order by rule_id, customer_id, store_id, product_id
-            on conflict (rule_id, customer_id, store_id, product_id) do nothing
-            returning rule_id, customer_id, store_id, product_id";
         if pairs.stores.is_empty() {
             return Ok(Vec::new());
         }
         let rows = self
             .query(
                 "write promotion_eligibility of pairs",
-                SQL,
+                EVALUATE_PAIRS,
                 &[
                     &self.minute(),
                     &pairs.stores,
@@ -144,56 +196,6 @@ impl Evaluation<'_> {
 
     /// Evaluates these tuples. Returns those that are eligible now, whether they were before or not.
     pub async fn evaluate_tuples(&self, tuples: &TupleCauses) -> Result<Vec<RuleTuple>, Error> {
-        const SQL: &str = "
-            with touched as materialized (
-                select * from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::text[],
-                                     $6::text[]) with ordinality
-                    as t (customer_id, store_id, product_id, cause, cause_position, rank)
-            ), tuple as materialized (
-                select distinct on (customer_id, store_id, product_id) *
-                from (
-                    select * from touched where store_id is not null
-                    union all
-                    select t.customer_id, h.store_id, h.product_id, t.cause, t.cause_position,
-                           t.rank
-                    from touched t join purchase_habit h using (customer_id)
-                    where t.store_id is null) one
-                order by customer_id, store_id, product_id, rank desc
-            ), running as materialized (
-                select rule_id, tier, habit_orders, $1::timestamptz - habit_window as since
-                from promotion_rule
-                where enabled and starts_at <= $1 and $1 < ends_at
-            ), eligible as materialized (
-                select r.rule_id, t.customer_id, t.store_id, t.product_id,
-                       t.cause, t.cause_position
-                from tuple t
-                cross join running r
-                join promotion_condition c using (rule_id, store_id, product_id)
-                join customer_image m using (customer_id)
-                where c.holds and m.present and m.tier = r.tier
-                  and r.habit_orders = (
-                      select count(*) from (
-                          select from order_image o
-                          where o.store_id = t.store_id and o.product_id = t.product_id
-                            and o.customer_id = t.customer_id
-                            and o.counted_at > r.since and not o.cancelled
-                          limit r.habit_orders) enough)
-            ), gone as (
-                delete from promotion_eligibility e using tuple t
-                where e.customer_id = t.customer_id and e.store_id = t.store_id
-                  and e.product_id = t.product_id
-                  and not exists (
-                      select from eligible n
-                      where n.rule_id = e.rule_id and n.customer_id = e.customer_id
-                        and n.store_id = e.store_id and n.product_id = e.product_id)
-            ), born as (
-                insert into promotion_eligibility
-                    (rule_id, customer_id, store_id, product_id, cause, cause_position, since)
-                select rule_id, customer_id, store_id, product_id, cause, cause_position, $7
-                from eligible order by rule_id, customer_id, store_id, product_id
-                on conflict (rule_id, customer_id, store_id, product_id) do nothing
-            )
-            select rule_id, customer_id, store_id, product_id from eligible";
         if tuples.customers.is_empty() {
             return Ok(Vec::new());
         }
@@ -213,7 +215,7 @@ impl Evaluation<'_> {
         let rows = self
             .query(
                 "write promotion_eligibility of tuples",
-                SQL,
+                EVALUATE_TUPLES,
                 &[
                     &self.minute(),
                     &tuples.customers,

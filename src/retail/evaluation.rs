@@ -135,6 +135,15 @@ impl Standing {
     }
 }
 
+impl Pair {
+    pub(super) fn of(row: &Row) -> Result<Pair, Error> {
+        Ok(Pair {
+            store_id: column(row, "store_id")?,
+            product_id: column(row, "product_id")?,
+        })
+    }
+}
+
 /// Rule, customer, store and product: what a code is issued for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RuleTuple {
@@ -151,10 +160,7 @@ impl RuleTuple {
         Ok(RuleTuple {
             rule_id: column(row, "rule_id")?,
             customer_id: column(row, "customer_id")?,
-            pair: Pair {
-                store_id: column(row, "store_id")?,
-                product_id: column(row, "product_id")?,
-            },
+            pair: Pair::of(row)?,
         })
     }
 

@@ -37,7 +37,7 @@ use crate::telemetry::{self, Health, Stage};
 /// How long a batch may wait for its commit before the stage counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// How long a sweep may take; nothing may be older than five minutes.
-const SWEEP_STUCK_AFTER: Duration = Duration::from_secs(180);
+const SWEEP_STUCK_AFTER: Duration = Duration::from_mins(3);
 
 /// Folds the topics into the sink until `stop` or a definite error.
 pub async fn run(

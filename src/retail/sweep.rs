@@ -12,15 +12,11 @@
 //! evaluation: before it no batch issues a code, so that the limits' order holds over everything at the
 //! first start too.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod task;
 
-use metrics::{counter, gauge, histogram};
-use tokio::sync::Notify;
+use metrics::{counter, gauge};
 use tokio_postgres::Transaction;
-use tokio_util::sync::CancellationToken;
 
-use super::backoff::Backoff;
 use super::eligibility::PairCauses;
 use super::error::Error;
 use super::evaluation::{Evaluation, Policy, RuleTuple, Standing, State};
@@ -28,12 +24,12 @@ use super::statements::{Statements, column};
 use super::time::Timestamp;
 use super::touched::Pair;
 use crate::connection::{self, Connection, Database};
-use crate::telemetry::{self, Stage};
+use crate::telemetry;
+
+pub(super) use task::run;
 
 /// Key of the lock that the sweeping instance holds.
 const SWEEP_LOCK: i64 = 0x7469_6465_7377_6570;
-/// How often the clock is looked at.
-const TICK: Duration = Duration::from_millis(500);
 /// Pairs of one transaction: few enough that batches do not wait long for their locks.
 const PAIRS_MAX: i64 = 1_000;
 /// Candidates of one issuing transaction.
@@ -116,13 +112,7 @@ impl Sweeper {
                 &[&after.store_id, &after.product_id, &PAIRS_MAX],
             )
             .await?;
-        let pair = |row| {
-            Ok(Pair {
-                store_id: column(row, "store_id")?,
-                product_id: column(row, "product_id")?,
-            })
-        };
-        let pairs: Vec<Pair> = rows.iter().map(pair).collect::<Result<_, Error>>()?;
+        let pairs: Vec<Pair> = rows.iter().map(Pair::of).collect::<Result<_, Error>>()?;
         let evaluation = Evaluation::begin(&transaction, statements, policy).await?;
         // A rebuild may have begun meanwhile.
         if evaluation.standing().complete {
@@ -173,7 +163,7 @@ impl Sweeper {
         loop {
             let (candidates, more) = self.issue_some().await?;
             issued += more;
-            if more == 0 || candidates < CANDIDATES_MAX.unsigned_abs() as usize {
+            if more == 0 || i64::try_from(candidates).is_ok_and(|count| count < CANDIDATES_MAX) {
                 return Ok(issued);
             }
         }
@@ -228,78 +218,6 @@ impl Sweeper {
     }
 }
 
-/// Sweeps until `stop` or a definite error, whenever this instance has the right to.
-pub(super) async fn run(
-    connection: Connection,
-    policy: Policy,
-    issued: Arc<Notify>,
-    stage: Stage,
-    stop: CancellationToken,
-) -> Result<(), Error> {
-    let mut backoff = Backoff::default();
-    loop {
-        let work = sweep(&connection, &policy, &issued, &stage, &mut backoff);
-        let result = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            result = work => result,
-        };
-        if let Err(error) = result {
-            if !error.is_transient() {
-                stage.failed(&error);
-                return Err(error);
-            }
-            let delay = backoff.next();
-            let cause = telemetry::chain(&error);
-            tracing::warn!(%cause, ?delay, "the sweep is disturbed; trying again");
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(delay) => {}
-            }
-        }
-    }
-}
-
-/// Sweeps on one connection until it breaks.
-async fn sweep(
-    connection: &Connection,
-    policy: &Policy,
-    issued: &Notify,
-    stage: &Stage,
-    backoff: &mut Backoff,
-) -> Result<(), Error> {
-    let mut sweeper = Sweeper::connect(connection, policy.clone()).await?;
-    stage.idle();
-    while !sweeper.try_own().await? {
-        tokio::time::sleep(TICK).await;
-    }
-    let mut before = None;
-    loop {
-        let standing = sweeper.standing().await?;
-        let due = standing.complete && standing.evaluated_at < Some(standing.at.minute());
-        if due {
-            stage.working_since(Instant::now());
-            let began = Instant::now();
-            sweeper.evaluate().await?;
-            histogram!(telemetry::SWEEP_SECONDS).record(began.elapsed());
-        }
-        let state = sweeper.standing().await?.state();
-        // What waited while nothing could be issued does not wait for the next minute.
-        let resumed = state == State::Issuing && before != Some(State::Issuing);
-        if (due || resumed) && sweeper.issue().await? > 0 {
-            issued.notify_one();
-        }
-        if before != Some(state) {
-            tracing::info!(%state, "promotion codes");
-        }
-        before = Some(state);
-        gauge!(telemetry::ISSUE_STATE).set(f64::from(state as u8));
-        stage.idle();
-        *backoff = Backoff::default();
-        tokio::time::sleep(TICK).await;
-    }
-}
-
 async fn lock_pairs(
     transaction: &Transaction<'_>,
     statements: &Statements,
@@ -316,13 +234,7 @@ async fn lock_pairs(
     let rows = statements
         .query(transaction, "lock pairs", SQL, &[&stores, &products])
         .await?;
-    let pair = |row| {
-        Ok(Pair {
-            store_id: column(row, "store_id")?,
-            product_id: column(row, "product_id")?,
-        })
-    };
-    rows.iter().map(pair).collect()
+    rows.iter().map(Pair::of).collect()
 }
 
 async fn begin(database: &mut Database) -> Result<Transaction<'_>, Error> {

@@ -30,6 +30,7 @@ impl Timestamp {
     }
 
     /// The whole minute at or before it.
+    #[must_use]
     pub fn minute(self) -> Timestamp {
         Timestamp(self.0 - self.0.rem_euclid(MINUTE_US))
     }

@@ -58,7 +58,7 @@ pub(super) struct Work<'a> {
     statements: &'a Statements,
 }
 
-impl<'a> Work<'a> {
+impl Work<'_> {
     /// Begins an evaluation of the promotion rules in this transaction.
     pub(super) async fn evaluation<'w>(
         &'w self,

@@ -12,16 +12,16 @@ const DAY: i64 = 24 * HOUR;
 pub(crate) struct Rule {
     pub(crate) id: i64,
     pub(crate) tier: &'static str,
-    pub(crate) habit_orders: usize,
+    pub(crate) habit_orders: i64,
     pub(crate) habit_days: i64,
     pub(crate) demand_days: i64,
     pub(crate) cover_days: i64,
     pub(crate) on_hand_min: i64,
     pub(crate) valid_for: i64,
     pub(crate) cooldown: i64,
-    pub(crate) codes_max: usize,
+    pub(crate) codes_max: i64,
     pub(crate) rest: i64,
-    pub(crate) daily_limit: usize,
+    pub(crate) daily_limit: i64,
     pub(crate) enabled: bool,
     pub(crate) starts_at: i64,
 }
@@ -132,7 +132,7 @@ impl Shop {
                     });
                     if customer.present
                         && customer.tier == rule.tier
-                        && habit.count() >= rule.habit_orders
+                        && habit.count() as i64 >= rule.habit_orders
                         && self.condition(&rule, pair, minute).3
                     {
                         eligible.insert([rule.id, *id, pair.0, pair.1]);
@@ -182,13 +182,13 @@ impl Shop {
             Some("rest")
         } else if own()
             .filter(|code| code.issued_at > self.last_order(tuple))
-            .count()
+            .count() as i64
             >= rule.codes_max
         {
             Some("codes since the last order")
         } else if counting()
             .filter(|code| code.tuple[0] == rule_id && code.issued_at >= today)
-            .count()
+            .count() as i64
             >= rule.daily_limit
         {
             Some("daily limit")
