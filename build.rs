@@ -14,7 +14,7 @@ fn main() {
         _ => Some("development build".to_owned()),
     };
     let shown = commit.map_or_else(String::new, |commit| format!(" ({commit})"));
-    println!("cargo:rustc-env=TIDEWATER_COMMIT={shown}");
+    println!("cargo:rustc-env=SHOWN_COMMIT={shown}");
 }
 
 /// The commit of the working tree; none without git, or outside a repository.

@@ -15,7 +15,7 @@ use crate::exit::ExitCode;
 use crate::output;
 
 /// The version, and the commit that it was built from where that is known.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("TIDEWATER_COMMIT"));
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("SHOWN_COMMIT"));
 
 /// Change data capture from PostgreSQL to Apache Kafka, exactly once, and the retail aggregates on it.
 #[derive(Debug, Parser)]
