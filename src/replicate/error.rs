@@ -82,6 +82,15 @@ pub enum Error {
         /// The slot's present LSN, or that it is gone.
         until: String,
     },
+    /// `only`, where a stream has its position.
+    #[error(
+        "slot \"{slot}\" streams already, and source.snapshot = \"only\" would pass over what it has still \
+         to publish: use another kafka.prefix and source.slot for a single reading"
+    )]
+    StreamExists {
+        /// The slot.
+        slot: String,
+    },
     /// The slot exists, no position does, and the topics are not empty.
     #[error(
         "slot \"{slot}\" exists, but topic {position_topic} holds no position and topic {topic} is not \
@@ -275,6 +284,7 @@ impl Error {
             | Error::SplitDiffers { .. }
             | Error::HistoryLost { .. }
             | Error::PositionMissing { .. }
+            | Error::StreamExists { .. }
             | Error::SourceChanged { .. }
             | Error::TimelineLeft { .. }
             | Error::OptionsChanged { .. }
@@ -313,7 +323,9 @@ impl Error {
             Error::SourceSilent { .. } | Error::Heartbeat(_) | Error::Catalog(_) => {
                 ExitCode::SourceUnreachable
             }
-            Error::SectionMissing(_) | Error::Patterns(_) => ExitCode::Configuration,
+            Error::SectionMissing(_) | Error::Patterns(_) | Error::StreamExists { .. } => {
+                ExitCode::Configuration
+            }
             Error::Malformed { .. }
             | Error::Encode { .. }
             | Error::UnknownRelation { .. }

@@ -101,8 +101,7 @@ pub async fn move_position(settings: &Settings, change: Move, write: bool) -> Re
             written: false,
         });
     }
-    let mut transactions = fence(&context, stale.as_ref(), &topic)?;
-    let last = kafka::read_last_committed(kafka, &topic)?;
+    let (mut transactions, last) = fence(&context, &topic)?;
     let record = moved(last.as_ref(), &first, change, &identity, confirmed)?;
     let mark = Mark::position(&record);
     transactions.commit(&Arc::new(Batch::default()), Some(mark))?;

@@ -77,12 +77,14 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Starts the thread. `acknowledged` is the last committed record, `None` before the first.
     pub(crate) fn start(
-        transactions: Transactions,
+        mut transactions: Transactions,
         acknowledged: Option<PositionRecord>,
     ) -> Result<Publisher, Error> {
         let (commands, jobs) = sync_channel(1);
         let (results, outcomes) = unbounded_channel();
-        let stop = transactions.stop.clone();
+        // From here on only the stream's end stops it: a shutdown lets it finish what it has begun.
+        let stop = CancellationToken::new();
+        transactions.stop = stop.clone();
         let worker = Worker {
             transactions,
             acknowledged,
@@ -298,7 +300,11 @@ impl Transactions {
     /// Commits a batch that carries no position, and gives its memory back.
     pub(crate) fn publish(&mut self, batch: Batch) -> Result<Batch, Error> {
         let batch = Arc::new(batch);
-        self.commit(&batch, None)?;
+        self.commit(&batch, None).map_err(|error| match error {
+            // Fenced or timed out, which look alike: a fresh start tells, and the snapshot starts over.
+            Error::Kafka(kafka) if kafka.is_ambiguous() => Error::Interrupted,
+            error => error,
+        })?;
         let mut batch = Arc::try_unwrap(batch).unwrap_or_default();
         batch.clear();
         Ok(batch)
@@ -347,6 +353,10 @@ impl Transactions {
             };
             if failure.is_ambiguous() || !(failure.is_abortable() || failure.is_transient()) {
                 return Err(failure.into());
+            }
+            if self.stop.is_cancelled() {
+                // A commit that has timed out may yet succeed, and must not be aborted.
+                return Err(Error::Interrupted);
             }
             tracing::warn!(error = %failure, "kafka transaction failed: aborting, then again");
             telemetry::transaction_aborted();

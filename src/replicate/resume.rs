@@ -50,6 +50,8 @@ pub(crate) enum Start {
     StreamFromSlot(Lsn),
     /// Stream from the recorded position.
     Resume(Lsn),
+    /// A single reading is asked for, where a stream has its position.
+    StreamExists,
     /// Changes are missing, and the settings do not allow to read the tables again.
     HistoryLost {
         /// First missing LSN.
@@ -61,10 +63,12 @@ pub(crate) enum Start {
 
 /// The decision table.
 pub(crate) fn decide(slot: SlotFound, position: PositionFound, mode: SnapshotMode) -> Start {
-    if mode == SnapshotMode::Only {
-        return Start::SnapshotOnly;
-    }
     match (slot, position) {
+        // A new point would pass over what the stream has still to publish.
+        (SlotFound::At(_), PositionFound::Streaming(_)) if mode == SnapshotMode::Only => {
+            Start::StreamExists
+        }
+        _ if mode == SnapshotMode::Only => Start::SnapshotOnly,
         (SlotFound::Missing | SlotFound::Lost, PositionFound::Missing) => match mode {
             SnapshotMode::Never => Start::StreamFromNewSlot,
             SnapshotMode::Initial | SnapshotMode::WhenNeeded | SnapshotMode::Only => {
@@ -121,7 +125,16 @@ mod tests {
     fn check(slot: SlotFound, position: PositionFound, expected: [Start; 3]) {
         let modes = [Initial, WhenNeeded, Never];
         assert_eq!(modes.map(|mode| decide(slot, position, mode)), expected);
-        assert_eq!(decide(slot, position, Only), Start::SnapshotOnly);
+        let streams = matches!(
+            (slot, position),
+            (SlotFound::At(_), PositionFound::Streaming(_))
+        );
+        let only = if streams {
+            Start::StreamExists
+        } else {
+            Start::SnapshotOnly
+        };
+        assert_eq!(decide(slot, position, Only), only);
     }
 
     fn snapshot(truncate_first: bool, drop_slot: bool, new_epoch: bool) -> Start {

@@ -4,8 +4,8 @@
 //! 2. The last committed record, possibly stale, tells whether this is the source it was written for: a
 //!    foreign source is refused before anybody is fenced, and so are topics that are not the ones that
 //!    events went to.
-//! 3. `init_transactions` for every transactional id ends whatever a predecessor had under way; only
-//!    then is the position read that streaming starts from.
+//! 3. `init_transactions` ends whatever a predecessor had under way; only then is the position read that
+//!    streaming starts from.
 //! 4. A walsender that a dead predecessor left on the slot is terminated, now that the lease is ours.
 //! 5. After START_REPLICATION, and before the first status, the slot is read again: if it is past our
 //!    position the server has skipped data without a word.
@@ -71,6 +71,12 @@ pub(super) async fn session(context: &Context) -> Result<(), Failure> {
             error = heartbeat::run(&source.connection, source.heartbeat_interval) => Err(error),
         }
     };
+    if result.is_ok() {
+        // Whoever comes next finds the slot free. Everything is confirmed already.
+        if let Err(error) = stream.source.close().await {
+            tracing::debug!(%error, "the stream was not closed in order");
+        }
+    }
     result.map_err(|error| Failure {
         error,
         streamed: true,
@@ -135,8 +141,7 @@ impl<'a> Opening<'a> {
                 .table_topic(&published.table.schema, &published.table.name)
                 .await?;
         }
-        let transactions = fence(context, stale.position.as_ref(), &position_topic)?;
-        let last = kafka::read_last_committed(kafka, &position_topic)?;
+        let (transactions, last) = fence(context, &position_topic)?;
         check_source(last.as_ref(), &identity, &position_topic)?;
         if let Some(last) = &last {
             history::check(&mut session, last, &identity, &options_hash(source)).await?;
@@ -210,6 +215,9 @@ impl<'a> Opening<'a> {
                 self.snapshot(&temporary_slot(source), true, again).await?;
                 Ok(None)
             }
+            Start::StreamExists => Err(Error::StreamExists {
+                slot: source.slot.clone(),
+            }),
             Start::StreamFromNewSlot => {
                 if slot.is_some() {
                     postgres::drop_slot(&mut self.session, &source.slot).await?;
@@ -309,28 +317,16 @@ fn section<'s, T>(section: Option<&'s T>, name: &'static str) -> Result<&'s T, E
     section.ok_or(Error::SectionMissing(name))
 }
 
-/// Start-up options that fix how values are rendered and how a lost peer is noticed.
+/// Start-up options beside those that every session has, which fix how values look.
 pub(super) fn session_options(source: &Source) -> Vec<(&'static str, String)> {
-    vec![
-        ("TimeZone", "UTC".to_owned()),
-        ("DateStyle", "ISO".to_owned()),
-        ("IntervalStyle", "postgres".to_owned()),
-        ("extra_float_digits", "1".to_owned()),
-        ("bytea_output", "hex".to_owned()),
-        ("row_security", "off".to_owned()),
-        ("statement_timeout", "0".to_owned()),
-        ("lock_timeout", "0".to_owned()),
-        ("idle_in_transaction_session_timeout", "0".to_owned()),
-        (
-            "logical_decoding_work_mem",
-            format!("{}kB", source.decoding_memory_bytes >> 10),
-        ),
-    ]
+    vec![(
+        "logical_decoding_work_mem",
+        format!("{}kB", source.decoding_memory_bytes >> 10),
+    )]
 }
 
 pub(super) async fn open_session(source: &Source) -> Result<Session, Error> {
-    let mut options = session_options(source);
-    options.push(("wal_sender_timeout", "15s".to_owned()));
+    let options = session_options(source);
     let options: Vec<(&str, &str)> = options
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
@@ -384,12 +380,16 @@ async fn check_not_skipped(tables: &Tables, source: &Source, resume: Lsn) -> Res
     }
 }
 
-/// Initialises every transactional id, which ends whatever a predecessor had under way.
+/// Initialises every transactional id that may be in use, which ends whatever a predecessor had under
+/// way, and reads the position.
+///
+/// Only the stream's id moves the position, so with it fenced the record is the truth. And workers of a
+/// predecessor can be alive only under a record that says "snapshot begun": he starts them after it is
+/// committed, and joins them before he commits the next.
 pub(super) fn fence(
     context: &Context,
-    stale: Option<&PositionRecord>,
     position_topic: &str,
-) -> Result<Transactions, Error> {
+) -> Result<(Transactions, Option<PositionRecord>), Error> {
     let (source, kafka) = (context.source()?, context.kafka()?);
     let open = |id: String| {
         Transactions::open(
@@ -401,17 +401,15 @@ pub(super) fn fence(
         )
     };
     let id = transactional_id(kafka, source);
-    // Snapshot workers of a predecessor can be alive only if it had not yet recorded that streaming
-    // begins: whoever records that has initialised their ids before.
-    let workers = match stale {
-        Some(record) if record.snapshot == SnapshotProgress::Done => 0,
-        Some(record) => record.snapshot_workers.max(source.snapshot_workers),
-        None => source.snapshot_workers,
-    };
-    for worker in 0..workers {
+    let transactions = open(id.clone())?;
+    let last = kafka::read_last_committed(kafka, position_topic)?;
+    let begun = last
+        .as_ref()
+        .filter(|record| record.snapshot == SnapshotProgress::Begun);
+    for worker in 0..begun.map_or(0, |record| record.snapshot_workers) {
         drop(open(format!("{id}.snapshot.{worker}"))?);
     }
-    open(id)
+    Ok((transactions, last))
 }
 
 /// The stream's transactional id; never per instance, or a zombie would not be fenced.

@@ -34,6 +34,8 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 const CONFIRM_INTERVAL: Duration = Duration::from_millis(100);
 /// The source answers each status, so a silence of this length means that it is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// Of a batch's memory as much is kept as this many times its limit: a row may exceed it.
+const BATCH_KEPT: usize = 2;
 /// How long a drain waits for the last commit.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -89,10 +91,14 @@ impl Stream {
             let now = Instant::now();
             let wake = match self.decide(false, now) {
                 Decision::CloseAtBoundary | Decision::CloseSplit => continue,
-                Decision::Pause => Wait {
-                    until: None,
-                    read: false,
-                },
+                Decision::Pause => {
+                    // Nothing is read, so nothing can be heard: that is no silence of the source.
+                    self.state.heard = now;
+                    Wait {
+                        until: None,
+                        read: false,
+                    }
+                }
                 Decision::Fill | Decision::FillUntil(_) => {
                     if let Some(read) = self.source.fill().now_or_never() {
                         read?;
@@ -250,7 +256,7 @@ impl Stream {
         }
     }
 
-    async fn on_committed(&mut self, job: Job) -> Result<(), Error> {
+    async fn on_committed(&mut self, mut job: Job) -> Result<(), Error> {
         let now = Instant::now();
         self.progress.recorded_to(job.record.resume_lsn, now);
         self.state.publisher = machine::Publisher::Idle {
@@ -261,6 +267,7 @@ impl Stream {
             job.batch.records.len(),
             unix_time_us(),
         );
+        job.batch.recycle(BATCH_KEPT * self.limits.batch_bytes_max);
         self.state.spare = Some((job.batch, job.commit_times_us));
         match self.capture.fill().oldest {
             Some(oldest) => self.publishing.working_since(oldest),
@@ -318,6 +325,9 @@ impl Stream {
             tokio::select! {
                 biased;
                 outcome = self.publisher.outcome() => self.on_outcome(outcome).await?,
+                () = sleep_until(self.state.status_due.into()), if self.state.status_due < deadline => {
+                    self.send_status(false, Instant::now()).await?;
+                }
                 () = sleep_until(deadline.into()) => {
                     return Err(Error::DrainTimedOut { seconds: DRAIN_TIMEOUT.as_secs() });
                 }
