@@ -1,5 +1,6 @@
 //! The arguments, as clap reads them.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
@@ -86,7 +87,8 @@ pub enum Command {
 pub(super) fn parse() -> Result<Arguments, clap::Error> {
     let mut codes = "Exit codes:".to_owned();
     for (code, meaning) in ExitCode::ALL {
-        codes.push_str(&format!("\n  {:>2}  {meaning}", *code as u8));
+        // Writing into a string does not fail.
+        let _ = write!(codes, "\n  {:>2}  {meaning}", *code as u8);
     }
     let matches = Arguments::command().after_help(codes).try_get_matches()?;
     Arguments::from_arg_matches(&matches)
