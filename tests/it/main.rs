@@ -13,6 +13,7 @@
     reason = "tests, all of it: a scenario reads best in one piece, and fails by panicking"
 )]
 
+mod aggregate;
 mod commands;
 mod faults;
 mod histories;
@@ -25,3 +26,4 @@ mod servers;
 mod simulate;
 mod support;
 mod tidy;
+mod values;

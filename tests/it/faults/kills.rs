@@ -31,7 +31,7 @@ fn is_open(step: &str) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replicator_killed_at_any_moment_loses_and_repeats_nothing() {
     let scene = Scene::shared("kills").await;
-    let load = scene.load().await;
+    let load = scene.load();
     until("rows to read", async || load.changes() > 500).await;
     let first = scene.replicate();
     until("streaming", async || first.log().contains("streaming")).await;
@@ -52,7 +52,7 @@ async fn a_replicator_killed_at_any_moment_loses_and_repeats_nothing() {
         .await;
         // The random moment itself.
         tokio::time::sleep(Duration::from_micros(rng.random_range(0..150_000))).await;
-        let step = replicator.kill_at_step();
+        let step = replicator.kill_at_step(Role::Replicate);
         counted += usize::from(is_open(&step));
         *steps.entry(step).or_default() += 1;
     }

@@ -55,8 +55,8 @@ impl Scene {
     }
 
     /// A modest load, about a thousand changes a second.
-    async fn load(&self) -> Load {
-        Load::start(&self.source, 3, Duration::from_millis(15)).await
+    fn load(&self) -> Load {
+        Load::start(&self.source, 3, Duration::from_millis(15))
     }
 
     fn replicate(&self) -> Tidewater {

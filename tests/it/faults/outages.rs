@@ -26,7 +26,7 @@ async fn postgres_may_be_restarted_under_load() {
     let server = Postgres::start(&["wal_level=logical"]);
     let source: Connection = server.url().parse().unwrap();
     let scene = Scene::new("pg_restart", source, &server.url(), &kafka_brokers(), "").await;
-    let load = scene.load().await;
+    let load = scene.load();
     let mut replicator = scene.replicate();
     streaming(&replicator).await;
     for mode in ["immediate", "fast", "immediate"] {
@@ -55,7 +55,7 @@ async fn kafka_may_be_killed_and_stalled_under_load() {
     let url = format!("{server}/{}", source.database());
     let short = "transaction_timeout = \"3s\"";
     let scene = Scene::new("kafka_restart", source, &url, &kafka.brokers(), short).await;
-    let load = scene.load().await;
+    let load = scene.load();
     let mut replicator = scene.replicate();
     streaming(&replicator).await;
     for _ in 0..2 {

@@ -10,7 +10,7 @@ use crate::support::until;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_replicator_waits_and_takes_over() {
     let scene = Scene::shared("second").await;
-    let load = scene.load().await;
+    let load = scene.load();
     let first = scene.replicate();
     until("the first to stream", async || {
         first.log().contains("streaming")
@@ -39,7 +39,7 @@ async fn a_second_replicator_waits_and_takes_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_zombie_publishes_nothing() {
     let scene = Scene::shared("zombie").await;
-    let load = scene.load().await;
+    let load = scene.load();
     let zombie = scene.replicate();
     until("the first to stream", async || {
         zombie.log().contains("streaming")

@@ -39,12 +39,12 @@ const STREAM: [(&str, u64); 14] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replicator_that_dies_at_any_step_loses_and_repeats_nothing() {
     let scene = Scene::shared("steps").await;
-    let load = scene.load().await;
+    let load = scene.load();
     until("rows to read", async || load.changes() > 500).await;
     for (step, arrival) in SNAPSHOT.into_iter().chain(STREAM) {
         let ended = scene
             .replicate_until(step, arrival)
-            .wait(Duration::from_secs(60));
+            .wait(Duration::from_mins(1));
         assert_eq!(
             ended.code(),
             None,

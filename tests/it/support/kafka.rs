@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::free_port;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A broker of one's own; killed and removed when dropped.
 pub(crate) struct Kafka {

@@ -64,8 +64,19 @@ pub(crate) async fn assert_exactly_once(
 }
 
 impl Load {
-    /// Starts `writers` connections, each with a pause between its transactions.
-    pub(crate) async fn start(source: &Connection, writers: u64, pause: Duration) -> Load {
+    /// Starts `writers` connections on the tables of [`create_tables`], each with a pause between its
+    /// transactions.
+    pub(crate) fn start(source: &Connection, writers: u64, pause: Duration) -> Load {
+        Load::of(statement, source, writers, pause)
+    }
+
+    /// As [`Load::start`], with statements of one's own.
+    pub(crate) fn of(
+        statement: fn(&mut ChaCha8Rng) -> String,
+        source: &Connection,
+        writers: u64,
+        pause: Duration,
+    ) -> Load {
         let seed = random::seed();
         let mut load = Load {
             tasks: JoinSet::new(),
@@ -74,6 +85,7 @@ impl Load {
         };
         for writer in 0..writers {
             let mut writer = Writer {
+                statement,
                 source: source.clone(),
                 rng: ChaCha8Rng::seed_from_u64(seed.wrapping_add(writer)),
                 pause,
@@ -101,6 +113,7 @@ impl Load {
 }
 
 struct Writer {
+    statement: fn(&mut ChaCha8Rng) -> String,
     source: Connection,
     rng: ChaCha8Rng,
     pause: Duration,
@@ -143,40 +156,40 @@ impl Writer {
         let statements = self.rng.random_range(1..15);
         let mut sql = "begin;".to_owned();
         for _ in 0..statements {
-            sql.push_str(&self.statement());
+            sql.push_str(&(self.statement)(&mut self.rng));
             sql.push(';');
         }
         let rolled_back = self.rng.random_bool(0.05);
         sql.push_str(if rolled_back { "rollback" } else { "commit" });
         (sql, if rolled_back { 0 } else { statements })
     }
+}
 
-    fn statement(&mut self) -> String {
-        let id = self.rng.random_range(0..KEYS);
-        let (area, code) = (id % 7, format!("c\u{e9}-{}", id % 40));
-        let note = "n".repeat(self.rng.random_range(0..60));
-        // Rare: a slot cannot be created while a writer waits for the tables' locks.
-        if self.rng.random_ratio(1, 2_000) {
-            return "truncate v".to_owned();
-        }
-        match self.rng.random_range(0..100) {
-            0..30 => format!(
-                "insert into t values ({id}, '{note}', {id}.25) on conflict (id) do update set note = excluded.note"
-            ),
-            30..45 => format!("update t set amount = amount + 1 where id = {id}"),
-            45..55 => format!("delete from t where id = {id}"),
-            55..60 => format!(
-                "update t set id = id + {KEYS} where id = {id} and not exists (select from t where id = {id} + {KEYS})"
-            ),
-            60..62 => format!("delete from t where id >= {KEYS} and id < {KEYS} + {id}"),
-            62..78 => format!(
-                "insert into u values ({area}, '{code}', '{note}') on conflict (area, code) do update set note = excluded.note"
-            ),
-            78..84 => format!("delete from u where area = {area} and code = '{code}'"),
-            84..88 => format!(
-                "update u set code = code || '+' where area = {area} and code = '{code}' and not exists (select from u where area = {area} and code = '{code}+')"
-            ),
-            _ => format!("insert into v values ({id}, '{note}') on conflict (id) do nothing"),
-        }
+fn statement(rng: &mut ChaCha8Rng) -> String {
+    let id = rng.random_range(0..KEYS);
+    let (area, code) = (id % 7, format!("c\u{e9}-{}", id % 40));
+    let note = "n".repeat(rng.random_range(0..60));
+    // Rare: a slot cannot be created while a writer waits for the tables' locks.
+    if rng.random_ratio(1, 2_000) {
+        return "truncate v".to_owned();
+    }
+    match rng.random_range(0..100) {
+        0..30 => format!(
+            "insert into t values ({id}, '{note}', {id}.25) on conflict (id) do update set note = excluded.note"
+        ),
+        30..45 => format!("update t set amount = amount + 1 where id = {id}"),
+        45..55 => format!("delete from t where id = {id}"),
+        55..60 => format!(
+            "update t set id = id + {KEYS} where id = {id} and not exists (select from t where id = {id} + {KEYS})"
+        ),
+        60..62 => format!("delete from t where id >= {KEYS} and id < {KEYS} + {id}"),
+        62..78 => format!(
+            "insert into u values ({area}, '{code}', '{note}') on conflict (area, code) do update set note = excluded.note"
+        ),
+        78..84 => format!("delete from u where area = {area} and code = '{code}'"),
+        84..88 => format!(
+            "update u set code = code || '+' where area = {area} and code = '{code}' and not exists (select from u where area = {area} and code = '{code}+')"
+        ),
+        _ => format!("insert into v values ({id}, '{note}') on conflict (id) do nothing"),
     }
 }

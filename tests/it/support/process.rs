@@ -68,11 +68,11 @@ impl Tidewater {
         self.wait_for(Duration::from_secs(10))
     }
 
-    /// `kill -9`; returns the replicator's step at which the process died.
-    pub(crate) fn kill_at_step(mut self) -> String {
+    /// `kill -9`; returns the step at which the role died.
+    pub(crate) fn kill_at_step(mut self, role: Role) -> String {
         self.signal(Signal::SIGKILL);
         self.wait_for(Duration::from_secs(10));
-        self.step(Role::Replicate)
+        self.step(role)
     }
 
     /// Asks for a drain, and waits for it.
