@@ -4,16 +4,19 @@
 //! names those that are stuck or have failed; `/metrics` is Prometheus's text format.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use http_body_util::{BodyExt, Limited};
+use hyper_util::rt::TokioIo;
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde::Serialize;
-use tokio::net::TcpListener;
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::settings::Http;
@@ -99,24 +102,67 @@ async fn render(State(shared): State<Shared>) -> String {
 }
 
 /// The body of `/readyz`.
-#[derive(Debug, Serialize)]
-struct Readiness {
-    ready: bool,
-    stages: Vec<StageJson>,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Whether every stage is idle or working.
+    pub ready: bool,
+    /// All of them.
+    pub stages: Vec<StageJson>,
 }
 
-#[derive(Debug, Serialize)]
-struct StageJson {
-    name: &'static str,
-    condition: Condition,
-    oldest_seconds: Option<f64>,
-    reason: Option<String>,
+/// One stage.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StageJson {
+    /// `replicate.publish`, for instance.
+    pub name: String,
+    /// What it is doing.
+    pub condition: Condition,
+    /// Age of its oldest unprocessed item, seconds.
+    pub oldest_seconds: Option<f64>,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// How long a server may take to tell its stages.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// More than any list of stages takes, bytes.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// Asks the process that listens there for its stages; `None` when none does, or it is not ours.
+pub async fn ask(settings: &Http) -> Option<Readiness> {
+    let asked = tokio::time::timeout(ASK_TIMEOUT, get_readiness(settings.listen));
+    let body = asked
+        .await
+        .ok()?
+        .inspect_err(|error| tracing::debug!(%error, "no stages"))
+        .ok()?;
+    serde_json::from_slice(&body).ok()
+}
+
+async fn get_readiness(
+    address: SocketAddr,
+) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = TokioIo::new(TcpStream::connect(address).await?);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+    let request = Request::get("/readyz")
+        .header("host", address.to_string())
+        .body(Body::empty())?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        body.collect().await
+    };
+    tokio::pin!(connection);
+    tokio::select! {
+        answer = answer => Ok(answer?.to_bytes()),
+        ended = &mut connection => Err(format!("the connection ended: {ended:?}").into()),
+    }
 }
 
 impl From<StageReport> for StageJson {
     fn from(report: StageReport) -> Self {
         StageJson {
-            name: report.name,
+            name: report.name.to_owned(),
             condition: report.condition,
             oldest_seconds: report.oldest.map(|age| age.as_secs_f64()),
             reason: report.reason,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event::Lsn;
 
@@ -268,7 +268,7 @@ impl Stage {
 }
 
 /// What a stage is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Condition {
     /// It has not processed anything yet.
@@ -281,6 +281,18 @@ pub enum Condition {
     Stuck,
     /// It cannot go on.
     Failed,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Condition::Starting => "starting",
+            Condition::Idle => "idle",
+            Condition::Working => "working",
+            Condition::Stuck => "stuck",
+            Condition::Failed => "failed",
+        })
+    }
 }
 
 /// One stage as of one moment.

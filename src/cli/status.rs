@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use crate::config::settings::Settings;
 use crate::exit::ExitCode;
+use crate::http::{self, StageJson};
 use crate::lag::{self, SinkLag, SourceLag, State, TopicsLag};
 use crate::{connection, output, telemetry};
 
@@ -34,6 +35,8 @@ struct Status {
     lag_seconds: Option<f64>,
     sink: Option<SinkLag>,
     lag_records: Option<i64>,
+    /// Of the process that listens at `http.listen`; none when there is none.
+    stages: Option<Vec<StageJson>>,
     errors: Vec<String>,
 }
 
@@ -70,6 +73,9 @@ pub(super) async fn run(
         }
         Err(error) => failed(&mut status.errors, &error),
     }
+    status.stages = http::ask(&settings.http)
+        .await
+        .map(|readiness| readiness.stages);
     if arguments.json {
         output::json(&status);
     } else {
@@ -117,7 +123,7 @@ async fn ask_sink(settings: &Settings) -> Result<Option<SinkLag>, lag::Error> {
 fn screen(status: &Status) -> String {
     let mut text = String::new();
     // Writing to a String does not fail.
-    let mut row = |name: &str, value: String| _ = writeln!(text, "{name:<14}{value}");
+    let mut row = |name: &str, value: String| _ = writeln!(text, "{name:<20}{value}");
     if let Some(source) = &status.source {
         row("slot", slot(source));
         row(
@@ -158,6 +164,9 @@ fn screen(status: &Status) -> String {
     }
     if let Some(sink) = &status.sink {
         sink_rows(sink, &mut row);
+    }
+    for stage in status.stages.iter().flatten() {
+        row(&stage.name, doing(stage));
     }
     for error in &status.errors {
         row("error", error.clone());
@@ -209,6 +218,15 @@ fn sink_rows(sink: &SinkLag, row: &mut impl FnMut(&str, String)) {
             sink.codes, sink.outbox_waiting, sink.eligible
         ),
     );
+}
+
+fn doing(stage: &StageJson) -> String {
+    let oldest = stage.oldest_seconds.map_or_else(String::new, |age| {
+        format!(", its oldest item waits for {age:.1} s")
+    });
+    let reason = stage.reason.as_ref();
+    let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    format!("{}{oldest}{reason}", stage.condition)
 }
 
 fn unknown() -> String {

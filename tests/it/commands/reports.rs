@@ -21,11 +21,16 @@ fn json(ended: &Ended) -> Value {
 }
 
 /// Body of a GET of the process's HTTP server, and its status.
-fn get(process: &Tidewater, path: &str) -> (u16, String) {
+/// Where a process serves HTTP, by its log.
+fn address(process: &Tidewater) -> String {
     let log = process.log();
     let (_, rest) = log.split_once("address=").unwrap();
-    let address = rest.split_whitespace().next().unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
+    rest.split_whitespace().next().unwrap().to_owned()
+}
+
+fn get(process: &Tidewater, path: &str) -> (u16, String) {
+    let address = address(process);
+    let mut stream = TcpStream::connect(&address).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -84,6 +89,18 @@ async fn status_and_metrics_of_a_shop_that_lives() {
     .await;
     support::until("readiness", async || get(&process, "/readyz").0 == 200).await;
     assert_eq!(get(&process, "/healthz").0, 200);
+    let here = format!(
+        "{}\n[http]\nlisten = \"{}\"\n",
+        shop.config(),
+        address(&process)
+    );
+    let status = json(&succeeded(&["status", "--json"], &here));
+    let stages = status["stages"].as_array().unwrap();
+    let named = |name: &str| stages.iter().any(|stage| stage["name"] == name);
+    assert!(
+        named("replicate.publish") && named("retail.apply"),
+        "{stages:?}"
+    );
     assert_eq!(process.terminate().code(), Some(0));
 
     // Without a sink that answers the rest is still shown.
