@@ -300,11 +300,11 @@ impl Transactions {
     /// Commits a batch that carries no position, and gives its memory back.
     pub(crate) fn publish(&mut self, batch: Batch) -> Result<Batch, Error> {
         let batch = Arc::new(batch);
-        self.commit(&batch, None).map_err(|error| match error {
+        if let Err(error) = self.commit(&batch, None) {
             // Fenced or timed out, which look alike: a fresh start tells, and the snapshot starts over.
-            Error::Kafka(kafka) if kafka.is_ambiguous() => Error::Interrupted,
-            error => error,
-        })?;
+            let ambiguous = matches!(&error, Error::Kafka(kafka) if kafka.is_ambiguous());
+            return Err(if ambiguous { Error::Interrupted } else { error });
+        }
         let mut batch = Arc::try_unwrap(batch).unwrap_or_default();
         batch.clear();
         Ok(batch)

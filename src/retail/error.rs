@@ -13,6 +13,15 @@ pub enum Error {
         /// The section's name.
         section: &'static str,
     },
+    /// The replicator would not write what the aggregates need.
+    #[error(
+        "format.truncate is {found}, but the aggregates need each-partition: with any other the rows of a \
+         truncated table would stay in them. set format.truncate = \"each-partition\""
+    )]
+    Truncate {
+        /// The setting.
+        found: &'static str,
+    },
     /// The sink cannot be reached or refuses us.
     #[error("cannot connect to the sink database")]
     Connect(#[source] connection::Error),
@@ -162,6 +171,7 @@ impl Error {
             // Whatever happened to the producer, the next attempt has a new one.
             Error::Publish(source) => source.is_transient() || source.is_ambiguous(),
             Error::Missing { .. }
+            | Error::Truncate { .. }
             | Error::DayZone { .. }
             | Error::Damaged { .. }
             | Error::Schema(_)
@@ -177,7 +187,9 @@ impl Error {
     /// How the process ends on it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Missing { .. } | Error::DayZone { .. } => ExitCode::Configuration,
+            Error::Missing { .. } | Error::Truncate { .. } | Error::DayZone { .. } => {
+                ExitCode::Configuration
+            }
             Error::Connect(source) if source.is_transient() => ExitCode::SinkUnreachable,
             Error::Lost { .. } => ExitCode::SinkUnreachable,
             Error::Connect(_) | Error::Sink { .. } => ExitCode::SinkRefused,

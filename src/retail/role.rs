@@ -30,7 +30,7 @@ use super::partition::Topics;
 use super::store::Sink;
 use super::sweep;
 use super::topics::await_topics;
-use crate::config::settings::{Kafka, Retail, Settings};
+use crate::config::settings::{Format, Kafka, Retail, Settings, Truncate};
 use crate::step::{Role, Steps};
 use crate::telemetry::{self, Health, Stage};
 
@@ -38,6 +38,15 @@ use crate::telemetry::{self, Health, Stage};
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 /// How long a sweep may take; nothing may be older than five minutes.
 const SWEEP_STUCK_AFTER: Duration = Duration::from_mins(3);
+
+/// Refuses a format that the folds cannot read.
+fn check_format(format: Format) -> Result<(), Error> {
+    match format.truncate {
+        Truncate::EachPartition => Ok(()),
+        Truncate::Once => Err(Error::Truncate { found: "once" }),
+        Truncate::Skip => Err(Error::Truncate { found: "skip" }),
+    }
+}
 
 /// Folds the topics into the sink until `stop` or a definite error.
 pub async fn run(
@@ -53,6 +62,7 @@ pub async fn run(
         .sink
         .as_ref()
         .ok_or(Error::Missing { section: "sink" })?;
+    check_format(settings.format)?;
     let stage = health.stage("retail.apply", STUCK_AFTER);
     super::migrate::check(sink).await?;
     let topics = Topics::new(&kafka, &settings.retail);
