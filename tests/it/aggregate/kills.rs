@@ -1,25 +1,28 @@
 //! Death of the consumer at random moments and at each named step, and a rebuild of what is left.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidewater::step::Role;
 
-use super::{Scene, Servers, sink};
+use super::{Scene, Servers, shop, sink};
 use crate::model::random;
+use crate::support::load::Load;
 use crate::support::{Tidewater, until};
 
 /// Kills that must have met an open transaction.
 const KILLS: usize = 20;
 /// Tries in all.
-const TRIES: usize = 80;
+const TRIES: usize = 200;
 /// One instance that takes its partitions back at once when it is started again.
 const ONE_INSTANCE: &str = "[kafka.consumer]\n\"group.instance.id\" = \"one\"";
-const STEPS: [(&str, u64); 6] = [
+const STEPS: [(&str, u64); 8] = [
     ("aggregate.begin", 1),
     ("aggregate.write", 2),
+    ("aggregate.decide", 1),
+    ("aggregate.decide", 5),
     ("aggregate.commit", 1),
     ("aggregate.commit", 5),
     ("aggregate.committed", 1),
@@ -29,7 +32,7 @@ const STEPS: [(&str, u64); 6] = [
 fn is_open(step: &str) -> bool {
     matches!(
         step,
-        "aggregate.begin" | "aggregate.write" | "aggregate.commit"
+        "aggregate.begin" | "aggregate.write" | "aggregate.decide" | "aggregate.commit"
     )
 }
 
@@ -38,7 +41,8 @@ async fn a_consumer_killed_at_any_moment_counts_every_change_once() {
     let scene = Scene::new("retail_kills", &Servers::shared(), "default", ONE_INSTANCE).await;
     let mut replicator = scene.replicate();
     until("streaming", async || replicator.log().contains("streaming")).await;
-    let load = scene.load();
+    // Heavy enough that the consumer is seldom without a transaction.
+    let load = Load::of(shop::statement, &scene.source, 4, Duration::from_millis(3));
     let mut rng = ChaCha8Rng::seed_from_u64(random::seed());
     let mut steps: BTreeMap<String, usize> = BTreeMap::new();
     let (mut counted, mut tries) = (0, 0);
@@ -54,7 +58,7 @@ async fn a_consumer_killed_at_any_moment_counts_every_change_once() {
         })
         .await;
         // The random moment itself.
-        tokio::time::sleep(Duration::from_micros(rng.random_range(0..300_000))).await;
+        tokio::time::sleep(Duration::from_micros(rng.random_range(0..150_000))).await;
         let step = consumer.kill_at_step(Role::Aggregate);
         counted += usize::from(is_open(&step));
         *steps.entry(step).or_default() += 1;
@@ -96,10 +100,23 @@ async fn a_consumer_that_dies_at_any_step_and_a_rebuild_give_the_same() {
     load.stop().await;
     let consumer = scene.aggregate();
     scene.assert_right().await;
+    let database = scene.sink().await;
+    scene.database.batch_execute(shop::OVERSTOCK).await.unwrap();
+    until("a code", async || {
+        let codes = "select count(*) > 0 from promotion";
+        database.query_one(codes, &[]).await.unwrap().get(0)
+    })
+    .await;
+    scene.assert_right().await;
     assert_eq!(consumer.terminate().code(), Some(0));
 
-    let database = scene.sink().await;
     let before = sink::dump(&database).await;
+    for (table, rows) in &before {
+        assert!(
+            !rows.is_empty(),
+            "{table} is empty, and its rebuild proves nothing"
+        );
+    }
     let rebuilt = Tidewater::run(&["rebuild"], &scene.config);
     assert_eq!(rebuilt.code(), Some(0), "{}", rebuilt.log);
     for ((table, before), (_, after)) in before.iter().zip(sink::dump(&database).await) {

@@ -2,6 +2,7 @@
 //! is what the source and the topics amount to.
 
 mod content;
+mod full;
 mod group;
 mod kills;
 mod outages;
@@ -124,9 +125,7 @@ impl Scene {
         let orders = read_topic(&self.brokers, &self.topic("orders"));
         let naive = Aggregates::of(&mut History::of(&inventory), &mut History::of(&orders));
         let found = sink::aggregates(&sink).await;
-        assert_eq!(naive.inventory_hourly, found.inventory_hourly);
-        assert_eq!(naive.sales_hourly, found.sales_hourly);
-        assert_eq!(naive.purchase_habit, found.purchase_habit);
+        sink::assert_same(&self.prefix, &naive, &found);
         assert_eq!(shop::sales(&self.database).await, found.sales_hourly);
         let verified = Tidewater::run(&["verify", "--json"], &self.config);
         assert_eq!(
@@ -136,6 +135,10 @@ impl Scene {
             verified.output,
             verified.log
         );
+        let report: serde_json::Value = serde_json::from_str(&verified.output).unwrap();
+        for table in report["tables"].as_array().unwrap() {
+            assert_eq!(table["rows"], table["compared"], "{table}");
+        }
         println!(
             "{} records of stock and {} of orders: {} hours of stock, {} of sales, {} habits",
             inventory.len(),

@@ -35,6 +35,14 @@ pub(super) fn tables(identity: &str) -> String {
     )
 }
 
+/// A pair that lies there for too long, and customers who have bought it before: they earn codes.
+pub(super) const OVERSTOCK: &str = "
+    insert into customers select id, 'premium' from generate_series(101, 110) as id;
+    insert into orders (customer_id, store_id, product_id, quantity, unit_price, placed_at)
+        select id, 9, 9, 1, 5, now() - days * interval '1 day'
+        from generate_series(101, 110) as id, generate_series(3, 4) as days;
+    insert into inventory values (9, 9, 500, 60)";
+
 /// One statement of the load.
 pub(super) fn statement(rng: &mut ChaCha8Rng) -> String {
     // Rare: a slot cannot be created while a writer waits for the tables' locks.

@@ -1,5 +1,7 @@
 //! The sink's rows as the naive model has them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use tidewater::connection::Database;
 use tokio_postgres::Row;
 
@@ -96,6 +98,50 @@ pub(super) async fn aggregates(sink: &Database) -> Aggregates {
             .map(habit)
             .collect(),
     }
+}
+
+/// Panics with the first rows that differ.
+pub(super) fn assert_same(what: &str, naive: &Aggregates, found: &Aggregates) {
+    let mut wrong = rows_that_differ(
+        "inventory_hourly",
+        &naive.inventory_hourly,
+        &found.inventory_hourly,
+    );
+    wrong.extend(rows_that_differ(
+        "sales_hourly",
+        &naive.sales_hourly,
+        &found.sales_hourly,
+    ));
+    wrong.extend(rows_that_differ(
+        "purchase_habit",
+        &naive.purchase_habit,
+        &found.purchase_habit,
+    ));
+    let first: Vec<String> = wrong.iter().take(5).cloned().collect();
+    assert!(
+        wrong.is_empty(),
+        "{what}: {} rows differ\n{}",
+        wrong.len(),
+        first.join("\n")
+    );
+}
+
+fn rows_that_differ<T: PartialEq + std::fmt::Debug>(
+    table: &str,
+    naive: &BTreeMap<Key, T>,
+    found: &BTreeMap<Key, T>,
+) -> Vec<String> {
+    let keys: BTreeSet<&Key> = naive.keys().chain(found.keys()).collect();
+    keys.into_iter()
+        .filter(|key| naive.get(key) != found.get(key))
+        .map(|key| {
+            format!(
+                "{table} {key:?}\n  naive {:?}\n  found {:?}",
+                naive.get(key),
+                found.get(key)
+            )
+        })
+        .collect()
 }
 
 /// Everything that a rebuild derives anew, and the ledger, which it must leave alone, as text.
