@@ -57,8 +57,12 @@ async fn a_consumer_killed_at_any_moment_counts_every_change_once() {
             !consumer.step(Role::Aggregate).is_empty()
         })
         .await;
-        // The random moment itself.
+        // A random moment, and then the next transaction.
         tokio::time::sleep(Duration::from_micros(rng.random_range(0..150_000))).await;
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while !is_open(&consumer.step(Role::Aggregate)) && Instant::now() < deadline {
+            tokio::task::yield_now().await;
+        }
         let step = consumer.kill_at_step(Role::Aggregate);
         counted += usize::from(is_open(&step));
         *steps.entry(step).or_default() += 1;
