@@ -15,7 +15,7 @@ const EVENTS: usize = 240;
 const PARTITIONS: usize = 3;
 
 /// Cases of the rules; a test that never meets one of them proves nothing about it.
-const CASES: [&str; 38] = [
+pub(crate) const CASES: [&str; 37] = [
     "tombstone",
     "snapshot end",
     "snapshot starts over",
@@ -53,7 +53,6 @@ const CASES: [&str; 38] = [
     "placed_at null or infinite",
     "order cancelled",
     "customer null",
-    "partitions interleaved",
 ];
 
 #[test]
@@ -78,7 +77,6 @@ fn the_model_of_verify_equals_the_naive_model() {
         for (case, count) in levels.cases.into_iter().chain(sold.cases) {
             *cases.entry(case).or_default() += count;
         }
-        *cases.entry("partitions interleaved").or_default() += 1;
     }
     for (case, count) in &cases {
         println!("{count:>8}  {case}");

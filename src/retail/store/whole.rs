@@ -27,8 +27,9 @@ impl Reach {
     fn of(whole: &Whole) -> Reach {
         let position = whole.stamp.position;
         match (whole.kind, whole.stamp.origin) {
+            // A key that was read above it has been filled again since.
             (WholeKind::Truncate, Origin::Streamed) => Reach {
-                below: None,
+                below: Some(position),
                 inclusive: false,
             },
             // A snapshot's marker is compared like a read, which equality lets in.

@@ -4,6 +4,7 @@
 mod content;
 mod full;
 mod group;
+mod histories;
 mod kills;
 mod outages;
 mod shop;
