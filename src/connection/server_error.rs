@@ -40,7 +40,10 @@ impl ServerError {
     pub fn is_transient(&self) -> bool {
         let class = self.code.get(..2).unwrap_or_default();
         matches!(class, "08" | "53" | "57" | "58")
-            || matches!(self.code.as_str(), "40001" | "40P01" | "55006" | "55P03")
+            || matches!(
+                self.code.as_str(),
+                "25P03" | "40001" | "40P01" | "55006" | "55P03"
+            )
     }
 
     /// A wrong password, a role that may not log in, or no matching line in `pg_hba.conf`.

@@ -110,7 +110,14 @@ impl Applier {
     ) -> Result<BTreeMap<PartitionId, i64>, Error> {
         let owner = Uuid::new_v4();
         let topics = self.topics.clone();
-        let owned = self.sink().await?.own(&topics, partitions, owner).await?;
+        let owned = match self.sink().await?.own(&topics, partitions, owner).await {
+            Ok(owned) => owned,
+            Err(error) => {
+                // The next attempt begins on a new connection.
+                self.sink = None;
+                return Err(error);
+            }
+        };
         self.owner = owner;
         self.streamed = Streamed::new();
         self.keep(&owned);

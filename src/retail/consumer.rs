@@ -32,6 +32,9 @@ use crate::config::settings::{Kafka, Retail};
 const POLL: Duration = Duration::from_millis(50);
 /// How often offsets past the last record (transaction markers) are stored when nothing else is.
 const IDLE_STORE: Duration = Duration::from_secs(1);
+/// How long brokers may be unable to tell a partition's ends, and the pause between two questions.
+const ENDS_PATIENCE: Duration = Duration::from_mins(1);
+const ENDS_PAUSE: Duration = Duration::from_millis(200);
 /// How long a broker may take to tell a partition's ends.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -366,14 +369,21 @@ impl Poller {
 
     fn check_range(&self, partition: PartitionId, needed: i64) -> Result<(), Error> {
         let topic = self.topics.name(partition.table);
-        let ends = self
-            .consumer
-            .fetch_watermarks(topic, partition.partition, ANSWER);
+        let (mut ends, began) = (self.ends(topic, partition.partition), Instant::now());
+        // A partition may be without a leader for a moment.
+        while ends.is_err() && began.elapsed() < ENDS_PATIENCE && !self.shared.stopped() {
+            std::thread::sleep(ENDS_PAUSE);
+            ends = self.ends(topic, partition.partition);
+        }
         let (low, high) = ends.map_err(|source| Error::Kafka {
             doing: "tell a partition's ends",
             source,
         })?;
         super::check_range(topic, partition.partition, needed, (low, high))
+    }
+
+    fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
+        self.consumer.fetch_watermarks(topic, partition, ANSWER)
     }
 }
 

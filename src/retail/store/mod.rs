@@ -19,6 +19,12 @@ use crate::connection::{self, Database};
 
 pub(super) use offsets::{Advance, Owned, Progress};
 
+/// A consumer that stops in the midst of a transaction must not hold its rows for longer than its group
+/// waits for it; and a statement must see what others have committed before it.
+const SESSION: &str = "
+    set idle_in_transaction_session_timeout = '10s';
+    set default_transaction_isolation = 'read committed'";
+
 /// A connection to the sink.
 #[derive(Debug)]
 pub(super) struct Sink {
@@ -32,6 +38,10 @@ impl Sink {
         let database = connection::connect(connection)
             .await
             .map_err(Error::Connect)?;
+        database
+            .batch_execute(SESSION)
+            .await
+            .map_err(|error| Error::sink("set up the session", error))?;
         Ok(Sink {
             database,
             statements: Statements::default(),
