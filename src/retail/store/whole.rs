@@ -17,8 +17,8 @@ use crate::event::Position;
 /// Which keys of the partition become absent.
 #[derive(Clone, Copy)]
 struct Reach {
-    /// `None`: all of them.
-    below: Option<Position>,
+    /// Keys below it.
+    below: Position,
     /// Keys at exactly that position too.
     inclusive: bool,
 }
@@ -29,16 +29,16 @@ impl Reach {
         match (whole.kind, whole.stamp.origin) {
             // A key that was read above it has been filled again since.
             (WholeKind::Truncate, Origin::Streamed) => Reach {
-                below: Some(position),
+                below: position,
                 inclusive: false,
             },
             // A snapshot's marker is compared like a read, which equality lets in.
             (WholeKind::Truncate, Origin::Read) => Reach {
-                below: Some(position),
+                below: position,
                 inclusive: true,
             },
             (WholeKind::SnapshotEnd, _) => Reach {
-                below: Some(position),
+                below: position,
                 inclusive: false,
             },
         }
@@ -78,7 +78,7 @@ impl Work<'_> {
                        greatest(effective_at, $3::timestamptz) as at
                 from inventory_image
                 where partition = $1
-                  and ($4::text is null or position_below(position, $4)
+                  and (position_below(position, $4::text)
                        or ($5::boolean and position = $4))
             ), gone as (
                 update inventory_image i set
@@ -151,7 +151,7 @@ impl Work<'_> {
                 effective_at = greatest(effective_at, $3::timestamptz),
                 counted_at = case when $6::boolean then null else counted_at end
             where partition = $1
-              and ($4::text is null or position_below(position, $4)
+              and (position_below(position, $4::text)
                    or ($5::boolean and position = $4))";
         let stamp = &whole.stamp;
         if retract {
@@ -185,14 +185,14 @@ impl Work<'_> {
                    sum(quantity * unit_price::numeric)::text as revenue
             from order_image
             where partition = $1 and counted_at is not null
-              and ($2::text is null or position_below(position, $2)
+              and (position_below(position, $2::text)
                    or ($3::boolean and position = $2))
             group by store_id, product_id, hour, cancelled";
         const TUPLES: &str = "
             select distinct customer_id, store_id, product_id
             from order_image
             where partition = $1 and counted_at is not null
-              and ($2::text is null or position_below(position, $2)
+              and (position_below(position, $2::text)
                    or ($3::boolean and position = $2))";
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
             [&whole.stamp.partition, &reach.below, &reach.inclusive];
@@ -232,7 +232,7 @@ impl Work<'_> {
             with seen as materialized (
                 select customer_id, present from customer_image
                 where partition = $1
-                  and ($4::text is null or position_below(position, $4)
+                  and (position_below(position, $4::text)
                        or ($5::boolean and position = $4))
             )
             update customer_image c set
