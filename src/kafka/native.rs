@@ -2,8 +2,10 @@
 //!
 //! The `rdkafka` crate's producers copy each payload, look topics up by name for each message, report
 //! deliveries through an event queue that somebody must poll for a commit to end, and flush in steps of
-//! 100 ms. This one does none of that: only failed deliveries are reported, by a callback that flush and
-//! commit serve themselves (and a failed one makes the commit fail, abort required), cached topic handles, batches enqueued by one call.
+//! 100 ms. This one caches topic handles, enqueues a batch by one call, and has only failed deliveries
+//! reported (each makes the commit fail, abort required). They are reported as events to librdkafka's own
+//! background thread: with a delivery callback flush and commit sleep in steps of 10 ms, which a successful
+//! delivery does not end early; with events they wait for the last message and for nothing else.
 //!
 //! The one subtle rule: payloads are not copied, so every `Arc<Batch>` that was enqueued is kept in
 //! `held` until nothing is in flight, or the handle is gone.
@@ -37,7 +39,7 @@ pub(super) struct Handle {
     /// Batches that librdkafka may still point into.
     held: Vec<Arc<Batch>>,
     messages: Vec<sys::rd_kafka_message_t>,
-    /// Error code of the last failed delivery; written by the delivery callback.
+    /// Error code of the last failed delivery; written by [`delivered`] on the background thread.
     failed: Box<AtomicI32>,
 }
 
@@ -68,7 +70,8 @@ impl Handle {
         let client = unsafe {
             let conf = sys::rd_kafka_conf_dup(native.ptr());
             sys::rd_kafka_conf_set_log_cb(conf, Some(log));
-            sys::rd_kafka_conf_set_dr_msg_cb(conf, Some(delivered));
+            sys::rd_kafka_conf_set_events(conf, sys::RD_KAFKA_EVENT_DR);
+            sys::rd_kafka_conf_set_background_event_cb(conf, Some(delivered));
             sys::rd_kafka_conf_set_opaque(conf, ptr::from_ref(&*failed).cast_mut().cast());
             let client = sys::rd_kafka_new(
                 sys::rd_kafka_type_t::RD_KAFKA_PRODUCER,
@@ -88,6 +91,15 @@ impl Handle {
                 .into_owned();
             let code = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__INVALID_ARG;
             return Err(ClientError::new(code, reason));
+        }
+        // SAFETY: the client lives, and has a background queue because it has a callback for it; each
+        // reference taken here is given back.
+        unsafe {
+            let reports = sys::rd_kafka_queue_get_main(client);
+            let background = sys::rd_kafka_queue_get_background(client);
+            sys::rd_kafka_queue_forward(reports, background);
+            sys::rd_kafka_queue_destroy(background);
+            sys::rd_kafka_queue_destroy(reports);
         }
         Ok(Handle {
             client,
@@ -517,18 +529,27 @@ pub(super) fn describe(code: sys::rd_kafka_resp_err_t) -> String {
         .into_owned()
 }
 
-/// Called for failed deliveries alone (`delivery.report.only.error`).
+/// Called on librdkafka's background thread, for failed deliveries alone (`delivery.report.only.error`).
+/// Destroying the event frees its messages, for which a flush waits.
 unsafe extern "C" fn delivered(
     _client: *mut sys::rd_kafka_t,
-    message: *const sys::rd_kafka_message_t,
+    event: *mut sys::rd_kafka_event_t,
     opaque: *mut c_void,
 ) {
-    // SAFETY: librdkafka passes a valid message, and the opaque is the handle's own counter.
+    // SAFETY: the event is ours to destroy, its messages live until then, and the opaque is the handle's
+    // own counter.
     unsafe {
-        let code = (*message).err;
-        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            (*opaque.cast::<AtomicI32>()).store(code as i32, Ordering::Relaxed);
+        loop {
+            let message = sys::rd_kafka_event_message_next(event);
+            if message.is_null() {
+                break;
+            }
+            let code = (*message).err;
+            if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                (*opaque.cast::<AtomicI32>()).store(code as i32, Ordering::Relaxed);
+            }
         }
+        sys::rd_kafka_event_destroy(event);
     }
 }
 

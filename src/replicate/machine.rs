@@ -38,7 +38,7 @@ impl Limits {
     pub(crate) const DEFAULT: Limits = Limits {
         batch_bytes_max: 4 << 20,
         batch_records_max: 16_384,
-        commit_spacing: Duration::from_millis(5),
+        commit_spacing: Duration::from_millis(2),
         linger: Duration::from_millis(20),
         idle_record_interval: Duration::from_secs(10),
         idle_record_bytes: 16 << 20,
@@ -219,8 +219,8 @@ mod tests {
                 &Limits::DEFAULT,
             )
         };
-        assert_eq!(at(4), Decision::FillUntil(now + milliseconds(5)));
-        assert_eq!(at(5), Decision::CloseAtBoundary);
+        assert_eq!(at(1), Decision::FillUntil(now + milliseconds(2)));
+        assert_eq!(at(2), Decision::CloseAtBoundary);
     }
 
     #[test]
