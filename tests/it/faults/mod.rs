@@ -1,5 +1,6 @@
 //! The replicator under faults, on real servers: whatever dies, the topics hold every change once.
 
+mod delivery;
 mod kills;
 mod outages;
 mod rivals;
