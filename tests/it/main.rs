@@ -24,6 +24,7 @@ mod postgres;
 mod promotions;
 mod servers;
 mod simulate;
+mod starts;
 mod support;
 mod tidy;
 mod values;

@@ -10,7 +10,6 @@ mod volume;
 use std::time::Duration;
 
 use tidewater::connection::{Connection, Database, connect};
-use tidewater::event::Lsn;
 
 use crate::model::Beginning;
 use crate::support::load::{self, Load, create_tables};
@@ -72,15 +71,7 @@ impl Scene {
 
     /// Waits until everything that the source has committed by now is in Kafka and confirmed.
     async fn caught_up(&self) {
-        let sql = "select pg_current_wal_lsn()::text";
-        let now: String = self.database.query_one(sql, &[]).await.unwrap().get(0);
-        let now: Lsn = now.parse().unwrap();
-        until("the slot to be confirmed", async || {
-            let slot = tidewater::postgres::read_slot(&self.database, &self.prefix).await;
-            let confirmed = slot.unwrap().and_then(|slot| slot.confirmed_flush_lsn);
-            confirmed.is_some_and(|confirmed| confirmed >= now)
-        })
-        .await;
+        support::caught_up(&self.database, &self.prefix).await;
     }
 
     /// Catches up with a last replicator, and compares source and topics.

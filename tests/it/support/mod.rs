@@ -9,7 +9,8 @@ mod process;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use tidewater::connection::{Connection, connect};
+use tidewater::connection::{Connection, Database, connect};
+use tidewater::event::Lsn;
 
 pub(crate) use kafka::Kafka;
 pub(crate) use postgres::{Postgres, free_port};
@@ -69,4 +70,17 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
     };
     let waited = tokio::time::timeout(Duration::from_mins(2), wait).await;
     assert!(waited.is_ok(), "waited in vain for {what}");
+}
+
+/// Waits until everything that a source has committed by now is in Kafka and confirmed.
+pub(crate) async fn caught_up(source: &Database, slot: &str) {
+    let sql = "select pg_current_wal_lsn()::text";
+    let now: String = source.query_one(sql, &[]).await.unwrap().get(0);
+    let now: Lsn = now.parse().unwrap();
+    until("the slot to be confirmed", async || {
+        let slot = tidewater::postgres::read_slot(source, slot).await;
+        let confirmed = slot.unwrap().and_then(|slot| slot.confirmed_flush_lsn);
+        confirmed.is_some_and(|confirmed| confirmed >= now)
+    })
+    .await;
 }
