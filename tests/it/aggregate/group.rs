@@ -51,3 +51,50 @@ async fn instances_share_the_partitions_and_a_zombie_is_fenced() {
     assert_eq!(zombie.terminate().code(), Some(0));
     assert_eq!(replicator.terminate().code(), Some(0));
 }
+
+/// How the next owner begins.
+const TAKE_OVER: &str = "begin; update consumer_offset set owner = gen_random_uuid()";
+
+/// How many sessions of the sink wait at their claim of a batch's offsets.
+const CLAIMS: &str = "
+    select count(*) from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'
+      and query like '%update consumer_offset o set next_offset%'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_meets_another_owner_is_refused_though_its_offsets_fit() {
+    let scene = Scene::new("owner", &Servers::shared(), "default", "").await;
+    let replicator = scene.replicate();
+    let zombie = scene.aggregate();
+    until("the consumer to be assigned", async || {
+        assignments(&zombie) == 1
+    })
+    .await;
+    scene.applied().await;
+    let (sink, next_owner) = (scene.sink().await, scene.sink().await);
+    let offsets = "select string_agg(o.next_offset::text, ' ' order by o.topic, o.partition)
+                   from consumer_offset o";
+    let stands = async || -> String { sink.query_one(offsets, &[]).await.unwrap().get(0) };
+
+    // Kafka tells the zombie nothing: the row alone can stop it. It waits for the new owner's commit,
+    // and the offsets are where its batch expects them.
+    next_owner.batch_execute(TAKE_OVER).await.unwrap();
+    let before = stands().await;
+    let change = "insert into inventory values (8, 8, 80, 60)";
+    scene.database.batch_execute(change).await.unwrap();
+    until("the zombie to claim its batch", async || {
+        sink.query_one(CLAIMS, &[]).await.unwrap().get::<_, i64>(0) == 1
+    })
+    .await;
+    assert_eq!(stands().await, before);
+    next_owner.batch_execute("commit").await.unwrap();
+    scene.assert_right().await;
+    assert_ne!(stands().await, before);
+    let log = zombie.log();
+    assert!(
+        log.contains("another consumer owns our partitions") && assignments(&zombie) == 2,
+        "the batch was not refused: {log}"
+    );
+    assert_eq!(zombie.terminate().code(), Some(0));
+    assert_eq!(replicator.terminate().code(), Some(0));
+}
