@@ -167,6 +167,7 @@ impl Error {
             // A value of an unexpected kind is a difference of schemas, which waiting does not mend.
             Error::Lost { source, .. } => std::error::Error::source(source)
                 .is_none_or(<dyn std::error::Error + 'static>::is::<std::io::Error>),
+            Error::Schema(source) => source.is_transient(),
             Error::KafkaUnreachable { .. } => true,
             // Whatever happened to the producer, the next attempt has a new one.
             Error::Publish(source) => source.is_transient() || source.is_ambiguous(),
@@ -174,7 +175,6 @@ impl Error {
             | Error::Truncate { .. }
             | Error::DayZone { .. }
             | Error::Damaged { .. }
-            | Error::Schema(_)
             | Error::Kafka { .. }
             | Error::Repartitioned { .. }
             | Error::HistoryGone { .. }
@@ -193,7 +193,8 @@ impl Error {
             Error::Connect(source) if source.is_transient() => ExitCode::SinkUnreachable,
             Error::Lost { .. } => ExitCode::SinkUnreachable,
             Error::Connect(_) | Error::Sink { .. } => ExitCode::SinkRefused,
-            Error::Damaged { .. } | Error::Schema(_) => ExitCode::SinkSchema,
+            Error::Damaged { .. } => ExitCode::SinkSchema,
+            Error::Schema(source) => source.exit_code(),
             Error::Publish(source) => source.exit_code(),
             Error::Kafka { .. } => ExitCode::KafkaRefused,
             Error::KafkaUnreachable { .. } => ExitCode::KafkaUnreachable,

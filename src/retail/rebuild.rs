@@ -11,6 +11,7 @@ use std::time::Duration;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio_util::sync::CancellationToken;
 
+use super::backoff::Backoff;
 use super::error::Error;
 use super::partition::{PartitionId, Topics};
 use super::store::Sink;
@@ -21,7 +22,7 @@ use crate::telemetry::Health;
 const ANSWER: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// End offsets by partition.
+/// Offsets by partition.
 type Ends = BTreeMap<PartitionId, i64>;
 
 /// Wipes what is derived and folds the topics again, up to where they end now. Says how many records
@@ -47,16 +48,40 @@ pub async fn rebuild(settings: &Settings, stop: CancellationToken) -> Result<i64
         "derived tables wiped; folding the topics again"
     );
     let finished = stop.child_token();
-    let health = Health::default();
-    let role = super::run(settings, &health, finished.clone());
+    // One that ends, ends the other.
+    let role = async {
+        let folded = fold(settings, &finished).await;
+        finished.cancel();
+        folded
+    };
     let watch = async {
         let watched = watch(sink, &topics, &ends, &finished).await;
         finished.cancel();
         watched
     };
-    let (folded, watched) = tokio::join!(Box::pin(role), watch);
+    let (folded, watched) = tokio::join!(role, watch);
     folded.and(watched)?;
     Ok(ends.values().sum())
+}
+
+/// Consumes until `stop`. The role gets over passing faults by itself once it has started; here its
+/// start does too, since everything is wiped by now.
+async fn fold(settings: &Settings, stop: &CancellationToken) -> Result<(), Error> {
+    let mut backoff = Backoff::default();
+    loop {
+        let health = Health::default();
+        match Box::pin(super::run(settings, &health, stop.clone())).await {
+            Err(error) if error.is_transient() && !stop.is_cancelled() => {
+                let delay = backoff.next();
+                tracing::warn!(%error, ?delay, "cannot begin to fold; trying again");
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(delay) => {}
+                }
+            }
+            ended => return ended,
+        }
+    }
 }
 
 /// Where the partitions end; an error when the start of one is gone.
@@ -86,25 +111,51 @@ fn ends(kafka: &Kafka, topics: &Topics) -> Result<Ends, Error> {
     Ok(ends)
 }
 
-/// Waits until every partition has reached its end, or somebody stops it.
+/// Waits until every partition has reached its end, or somebody stops it. As the consumer does, it
+/// waits for a sink that is away for a moment.
 async fn watch(
     sink: &crate::config::settings::Sink,
     topics: &Topics,
     ends: &Ends,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let mut connection = Sink::connect(&sink.connection).await?;
+    let (mut connection, mut backoff) = (None, Backoff::default());
     loop {
-        let stands = connection.stands(topics).await?;
-        let behind = ends
-            .iter()
-            .filter(|(id, end)| stands.get(id).is_none_or(|at| at < *end));
-        if behind.count() == 0 {
-            return Ok(());
-        }
+        let pause = match stands(&mut connection, sink, topics).await {
+            Ok(stands) if has_reached(&stands, ends) => return Ok(()),
+            Ok(_) => {
+                backoff = Backoff::default();
+                PAUSE
+            }
+            Err(error) if error.is_transient() => {
+                // The next attempt begins on a new connection.
+                connection = None;
+                let delay = backoff.next();
+                tracing::warn!(%error, ?delay, "the sink cannot say where it stands; asking again");
+                delay
+            }
+            Err(error) => return Err(error),
+        };
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = tokio::time::sleep(PAUSE) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+async fn stands(
+    connection: &mut Option<Sink>,
+    sink: &crate::config::settings::Sink,
+    topics: &Topics,
+) -> Result<Ends, Error> {
+    let open = match connection.take() {
+        Some(open) => open,
+        None => Sink::connect(&sink.connection).await?,
+    };
+    connection.insert(open).stands(topics).await
+}
+
+fn has_reached(stands: &Ends, ends: &Ends) -> bool {
+    let reached = |(id, end)| stands.get(id).is_some_and(|at| at >= end);
+    ends.iter().all(reached)
 }

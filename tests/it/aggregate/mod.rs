@@ -7,6 +7,7 @@ mod group;
 mod histories;
 mod kills;
 mod outages;
+mod rebuild;
 mod shop;
 mod sink;
 
