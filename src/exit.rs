@@ -46,7 +46,7 @@ pub enum ExitCode {
     SinkRefused = 31,
     /// The sink's schema is newer than this binary, or not tidewater's.
     SinkSchema = 32,
-    /// A topic holds what the retail half cannot read.
+    /// A topic holds what the retail half cannot read, or no longer what it needs.
     TopicContent = 33,
 }
 
@@ -130,7 +130,7 @@ impl ExitCode {
         ),
         (
             ExitCode::TopicContent,
-            "a topic holds what the retail half cannot read",
+            "a topic holds what the retail half cannot read, or no longer what it needs",
         ),
     ];
 }

@@ -19,13 +19,14 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{Batch, Content};
-use super::change::{Change, Keyed, Mark, Record, read};
+use super::change::{Change, Keyed, Mark, Record, Table, read};
 use super::error::Error;
 use super::group::{Group, Rebalance, Shared};
 use super::partition::{PartitionId, Topics};
 use super::pending::Pending;
 use super::store::Progress;
 use super::time::Timestamp;
+use super::topics::count_partitions;
 use crate::config::settings::{Kafka, Retail};
 
 /// How long one poll waits when no batch is open.
@@ -67,6 +68,8 @@ impl From<Error> for End {
 pub(super) struct Poller {
     consumer: BaseConsumer<Group>,
     topics: Topics,
+    /// Partitions of each topic when the consumer started, as the sink knows them.
+    counts: Vec<(Table, i32)>,
     events: mpsc::Sender<Event>,
     shared: Arc<Shared>,
     records_max: usize,
@@ -94,6 +97,7 @@ impl Poller {
         kafka: &Kafka,
         retail: &Retail,
         topics: Topics,
+        counts: Vec<(Table, i32)>,
         events: mpsc::Sender<Event>,
         shared: Arc<Shared>,
     ) -> Result<Poller, Error> {
@@ -112,6 +116,7 @@ impl Poller {
         let poller = Poller {
             consumer,
             topics,
+            counts,
             events,
             shared,
             records_max: retail.batch_records_max,
@@ -127,13 +132,20 @@ impl Poller {
     }
 
     fn subscribe(&self) -> Result<(), Error> {
-        let names = super::change::Table::ALL.map(|table| self.topics.name(table));
+        let names = Table::ALL.map(|table| self.topics.name(table));
         self.consumer
             .subscribe(&names)
             .map_err(|source| Error::Kafka {
                 doing: "subscribe",
                 source,
             })
+    }
+
+    /// Leaves the group and joins it: the next assignment begins where the sink stands.
+    fn join_again(&mut self) -> Result<(), Error> {
+        self.forget();
+        self.consumer.unsubscribe();
+        self.subscribe()
     }
 
     /// Runs until it is stopped or fails.
@@ -160,9 +172,7 @@ impl Poller {
         }
         if self.shared.take_rejoin() {
             tracing::warn!("another consumer owns our partitions; joining the group again");
-            self.forget();
-            self.consumer.unsubscribe();
-            self.subscribe()?;
+            self.join_again()?;
         }
         let wait = self
             .open
@@ -174,6 +184,13 @@ impl Poller {
                 let received = read_message(&self.topics, &message)?;
                 drop(message);
                 self.take(received)?;
+                false
+            }
+            // The range is checked anew before the partition is read again: if what it needs was
+            // deleted, that error says so.
+            Some(Err(error)) if is_out_of_range(&error) => {
+                tracing::warn!(%error, "a partition has no such offset; joining the group again");
+                self.join_again()?;
                 false
             }
             Some(Err(error)) => {
@@ -340,6 +357,7 @@ impl Poller {
             })
         };
         let partitions: Vec<PartitionId> = named.iter().filter_map(id).collect();
+        self.check_counts(&partitions)?;
         let (reply, answer) = oneshot::channel();
         let event = Event::Assigned {
             partitions: partitions.clone(),
@@ -364,6 +382,23 @@ impl Poller {
         tracing::info!(partitions = offsets.len(), "partitions assigned");
         self.stored = offsets;
         self.assignment = self.shared.assigned(partitions);
+        Ok(())
+    }
+
+    /// Refuses partitions that a topic did not have when the consumer started.
+    fn check_counts(&self, partitions: &[PartitionId]) -> Result<(), Error> {
+        for (table, known) in &self.counts {
+            let of_table = partitions.iter().filter(|id| id.table == *table);
+            let least = of_table.map(|id| id.partition + 1).max().unwrap_or(0);
+            if least > *known {
+                let topic = self.topics.name(*table);
+                return Err(Error::Repartitioned {
+                    topic: topic.to_owned(),
+                    known: i64::from(*known),
+                    found: count_partitions(&self.consumer, topic).unwrap_or(least),
+                });
+            }
+        }
         Ok(())
     }
 
@@ -435,6 +470,10 @@ fn mark<'a>(message: &'a BorrowedMessage<'_>) -> Option<Mark<'a>> {
         position,
         at_us,
     })
+}
+
+fn is_out_of_range(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset)
 }
 
 /// Logs an error that the client gets over by itself, gives back any other.

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::apply::{Applier, Batch, Outcome};
 use super::backoff::Backoff;
+use super::change::Table;
 use super::consumer::{Event, Poller};
 use super::dispatch::Dispatch;
 use super::error::Error;
@@ -101,7 +102,7 @@ pub async fn run(
     let stop = stop.child_token();
     let mut tasks = JoinSet::new();
     let (ended, folded) = (stop.clone(), stage.clone());
-    tasks.spawn(async move { fold(kafka, retail, topics, applier, &folded, ended).await });
+    tasks.spawn(async move { fold(kafka, retail, topics, counts, applier, &folded, ended).await });
     tasks.spawn(dispatch.run(stop.clone()));
     tasks.spawn(sweep::run(
         sink.connection.clone(),
@@ -137,6 +138,7 @@ async fn fold(
     kafka: Kafka,
     retail: Retail,
     topics: Topics,
+    counts: Vec<(Table, i32)>,
     applier: Applier,
     stage: &Stage,
     stop: CancellationToken,
@@ -145,7 +147,7 @@ async fn fold(
     let (sender, events) = mpsc::channel(1);
     let mut threads = JoinSet::new();
     let listener = Listener::open(&kafka, &retail, topics.clone(), Arc::clone(&shared))?;
-    let poller = Poller::join(&kafka, &retail, topics, sender, Arc::clone(&shared))?;
+    let poller = Poller::join(&kafka, &retail, topics, counts, sender, Arc::clone(&shared))?;
     threads.spawn_blocking(move || poller.run());
     threads.spawn_blocking(move || {
         listener.run();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +53,7 @@ fn await_topic(
     let mut silent_since = std::time::Instant::now();
     let mut told = false;
     while !stop.is_cancelled() {
-        match partitions(client, topic) {
+        match count_partitions(client, topic) {
             Ok(0) => {
                 silent_since = std::time::Instant::now();
                 if !told {
@@ -76,7 +76,10 @@ fn await_topic(
 }
 
 /// Partitions of a topic; zero when it does not exist.
-fn partitions(client: &BaseConsumer, topic: &str) -> Result<i32, KafkaError> {
+pub(super) fn count_partitions<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    topic: &str,
+) -> Result<i32, KafkaError> {
     let metadata = match client.fetch_metadata(Some(topic), ANSWER) {
         Err(KafkaError::MetadataFetch(
             RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
@@ -95,6 +98,6 @@ pub(super) fn existing(
 ) -> Result<Vec<(Table, i32)>, KafkaError> {
     Table::ALL
         .into_iter()
-        .map(|table| Ok((table, partitions(client, topics.name(table))?)))
+        .map(|table| Ok((table, count_partitions(client, topics.name(table))?)))
         .collect()
 }

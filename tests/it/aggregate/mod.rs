@@ -10,6 +10,7 @@ mod outages;
 mod rebuild;
 mod shop;
 mod sink;
+mod topics;
 
 use std::time::Duration;
 
