@@ -110,12 +110,19 @@ impl SnapshotTable {
     }
 
     /// The query that finds the boundary `rows` keys after `from`; its one row is the boundary's key as
-    /// text, and no row means that fewer remain.
+    /// text, and no row means that fewer remain. The order's columns are qualified: a bare name would be
+    /// the text, which is in another order and in no index.
     pub(crate) fn next_boundary(&self, from: Option<&Vec<String>>, rows: u64) -> String {
         let texts: Vec<String> = self
             .key
             .iter()
             .map(|key| format!("{}::text", quote_identifier(&key.name)))
+            .collect();
+        let table = quote_identifier(&self.name);
+        let order: Vec<String> = self
+            .key
+            .iter()
+            .map(|key| format!("{table}.{}", quote_identifier(&key.name)))
             .collect();
         let range = Range {
             from: from.cloned(),
@@ -130,7 +137,7 @@ impl SnapshotTable {
             texts.join(", "),
             self.source(),
             unfiltered.conditions(&range),
-            self.key_names(),
+            order.join(", "),
         )
     }
 }
@@ -192,7 +199,7 @@ mod tests {
         );
         assert_eq!(
             filtered.next_boundary(None, 1000),
-            r#"select "store_id"::text, "product_id"::text from only "public"."inventory" order by "store_id", "product_id" offset 1000 limit 1"#
+            r#"select "store_id"::text, "product_id"::text from only "public"."inventory" order by "inventory"."store_id", "inventory"."product_id" offset 1000 limit 1"#
         );
     }
 }
