@@ -77,6 +77,9 @@ pub(crate) struct Capture {
     encoder: Encoder,
     epoch: Epoch,
     tables: HashMap<u32, CapturedTable>,
+    /// Announced, and not changed since. A partition that is published through its root is announced too,
+    /// and never changes: described at once, it would get a topic of its own.
+    announced: HashMap<u32, Relation>,
     heartbeat_topic: u32,
     batch: Batch,
     commit_times_us: Vec<i64>,
@@ -106,6 +109,7 @@ impl Capture {
             encoder,
             epoch,
             tables: HashMap::new(),
+            announced: HashMap::new(),
             heartbeat_topic,
             batch: Batch::default(),
             commit_times_us: Vec::new(),
@@ -154,7 +158,8 @@ impl Capture {
         }
     }
 
-    /// Applies one message. A relation is returned: it has to be described before the next message.
+    /// Applies one message, unless a relation is returned: it has to be described first, and then the
+    /// message is to be applied again.
     pub(crate) fn apply(
         &mut self,
         lsn: Lsn,
@@ -162,7 +167,11 @@ impl Capture {
         now: Instant,
         now_us: i64,
     ) -> Result<Option<Relation>, Error> {
-        match pgoutput::parse(data).map_err(|source| Error::Malformed { lsn, source })? {
+        let message = pgoutput::parse(data).map_err(|source| Error::Malformed { lsn, source })?;
+        if let Some(relation) = self.undescribed(&message) {
+            return Ok(Some(relation));
+        }
+        match message {
             Message::Begin {
                 final_lsn,
                 commit_time_us,
@@ -171,7 +180,9 @@ impl Capture {
                 self.begin(lsn, final_lsn, commit_time_us, xid)?;
             }
             Message::Commit { end_lsn, .. } => self.commit(lsn, end_lsn, now)?,
-            Message::Relation(relation) => return Ok(Some(relation)),
+            Message::Relation(relation) => {
+                self.announced.insert(relation.id, relation);
+            }
             Message::Insert { relation, new } => {
                 if let Some(change) = self.change(lsn, now_us)? {
                     let plan = plan(&self.tables, relation, lsn)?;
@@ -211,6 +222,28 @@ impl Capture {
             Message::Origin { .. } | Message::Type(_) => {}
         }
         Ok(None)
+    }
+
+    /// Takes an announced relation that the message is the first to change.
+    #[inline]
+    fn undescribed(&mut self, message: &Message<'_>) -> Option<Relation> {
+        if self.announced.is_empty() {
+            return None;
+        }
+        match message {
+            Message::Insert { relation, .. }
+            | Message::Update { relation, .. }
+            | Message::Delete { relation, .. } => self.announced.remove(relation),
+            Message::Truncate { relations, .. } => relations
+                .iter()
+                .find_map(|relation| self.announced.remove(&relation)),
+            Message::Begin { .. }
+            | Message::Commit { .. }
+            | Message::Relation(_)
+            | Message::Type(_)
+            | Message::Origin { .. }
+            | Message::Message { .. } => None,
+        }
     }
 
     fn begin(&mut self, lsn: Lsn, commit_lsn: Lsn, time_us: i64, xid: u32) -> Result<(), Error> {

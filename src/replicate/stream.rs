@@ -153,14 +153,15 @@ impl Stream {
             {
                 return Ok(());
             }
-            let relation = match self.source.next_frame()? {
+            let undescribed = match self.source.next_frame()? {
                 None => return Ok(()),
                 Some(Frame::XLogData { start, data, .. }) => {
                     if let Some(since) = self.state.awaiting_first.take() {
                         // The server decodes from the slot's restart_lsn, and a transaction whole.
                         tracing::info!(waited = ?now.duration_since(since), "first change arrived");
                     }
-                    self.capture.apply(start, data, now, now_us)?
+                    let relation = self.capture.apply(start, data, now, now_us)?;
+                    relation.map(|relation| (relation, start, data.to_vec()))
                 }
                 Some(Frame::Keepalive {
                     end,
@@ -174,8 +175,14 @@ impl Stream {
                     None
                 }
             };
-            if let Some(relation) = relation {
-                self.describe(&relation).await?;
+            if let Some((mut relation, start, data)) = undescribed {
+                loop {
+                    self.describe(&relation).await?;
+                    match self.capture.apply(start, &data, now, now_us)? {
+                        Some(next) => relation = next,
+                        None => break,
+                    }
+                }
             }
             self.progress.read_to(self.capture.resume());
         }

@@ -3,6 +3,7 @@
 mod content;
 mod idle;
 mod modes;
+mod shapes;
 
 use tidewater::config::settings::Kafka;
 use tidewater::connection::{Database, connect};
