@@ -1,21 +1,13 @@
 //! Death of the consumer at random moments and at each named step, and a rebuild of what is left.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use tidewater::step::Role;
 
 use super::{Scene, Servers, shop, sink};
-use crate::model::random;
 use crate::support::load::Load;
-use crate::support::{Tidewater, until};
+use crate::support::{Kills, Tidewater, until};
 
-/// Kills that must have met an open transaction.
-const KILLS: usize = 20;
-/// Tries in all.
-const TRIES: usize = 200;
 /// One instance that takes its partitions back at once when it is started again.
 const ONE_INSTANCE: &str = "[kafka.consumer]\n\"group.instance.id\" = \"one\"";
 const STEPS: [(&str, u64); 8] = [
@@ -43,39 +35,21 @@ async fn a_consumer_killed_at_any_moment_counts_every_change_once() {
     until("streaming", async || replicator.log().contains("streaming")).await;
     // Heavy enough that the consumer is seldom without a transaction.
     let load = Load::of(shop::statement, &scene.source, 4, Duration::from_millis(3));
-    let mut rng = ChaCha8Rng::seed_from_u64(random::seed());
-    let mut steps: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut counted, mut tries) = (0, 0);
-    while counted < KILLS {
-        tries += 1;
-        assert!(
-            tries <= TRIES,
-            "only {counted} of {tries} kills met a transaction: {steps:?}"
-        );
-        let consumer = scene.aggregate();
-        until("a batch", async || {
-            !consumer.step(Role::Aggregate).is_empty()
-        })
-        .await;
-        // A random moment, and then the next transaction.
-        tokio::time::sleep(Duration::from_micros(rng.random_range(0..150_000))).await;
-        let deadline = Instant::now() + Duration::from_secs(2);
-        while !is_open(&consumer.step(Role::Aggregate)) && Instant::now() < deadline {
-            tokio::task::yield_now().await;
+    let kills = Kills {
+        role: Role::Aggregate,
+        working: "aggregate.",
+        is_open,
+        lurk: Duration::from_secs(2),
+        enough: 20,
+        tries_max: 200,
+    };
+    let restart_replicator = |kill: usize| {
+        if kill.is_multiple_of(5) {
+            std::mem::replace(&mut replicator, scene.replicate()).kill();
         }
-        let step = consumer.kill_at_step(Role::Aggregate);
-        counted += usize::from(is_open(&step));
-        *steps.entry(step).or_default() += 1;
-        if tries % 5 == 0 {
-            replicator.kill();
-            replicator = scene.replicate();
-        }
-    }
-    let changes = load.stop().await;
-    println!("{counted} kills in a transaction of {tries}, under {changes} changes");
-    for (step, kills) in &steps {
-        println!("{kills:>8}  {step}");
-    }
+    };
+    kills.run(|| scene.aggregate(), restart_replicator).await;
+    println!("under {} changes", load.stop().await);
     let consumer = scene.aggregate();
     scene.assert_right().await;
     assert_eq!(consumer.terminate().code(), Some(0));

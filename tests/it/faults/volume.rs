@@ -1,12 +1,10 @@
 //! A transaction of millions of rows: split, resumed inside, in bounded memory.
 
-use std::time::{Duration, Instant};
-
-use tidewater::step::Role;
+use std::time::Duration;
 
 use super::Scene;
 use crate::model::{position, scan_topic};
-use crate::support::until;
+use crate::support::{caught_up_within, until};
 
 const ROWS: i64 = 2_000_000;
 const RESIDENT_BYTES_MAX: u64 = 128 << 20;
@@ -29,27 +27,7 @@ async fn a_transaction_of_two_million_rows_is_published_once_in_bounded_memory()
         .wait(Duration::from_mins(2));
     assert_eq!(ended.code(), None, "{}", ended.log);
     let replicator = scene.replicate();
-    let deadline = Instant::now() + Duration::from_mins(4);
-    let end = "select pg_current_wal_lsn()::text";
-    let end: String = scene.database.query_one(end, &[]).await.unwrap().get(0);
-    loop {
-        let confirmed = "select confirmed_flush_lsn >= $1::text::pg_lsn from pg_replication_slots where slot_name = $2";
-        let row = scene
-            .database
-            .query_one(confirmed, &[&end, &scene.prefix])
-            .await
-            .unwrap();
-        if row.get(0) {
-            break;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "at {}: {}",
-            replicator.step(Role::Replicate),
-            replicator.log()
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    caught_up_within(Duration::from_mins(4), &scene.database, &scene.prefix).await;
     let resident = replicator.resident_bytes_max();
     println!("resident memory {} MiB at most", resident >> 20);
     assert!(resident < RESIDENT_BYTES_MAX, "{} MiB", resident >> 20);

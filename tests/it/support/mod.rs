@@ -2,6 +2,7 @@
 //! that no other test uses, private servers, and waiting for a condition.
 
 mod kafka;
+mod kills;
 pub(crate) mod load;
 mod postgres;
 mod process;
@@ -13,6 +14,7 @@ use tidewater::connection::{Connection, Database, connect};
 use tidewater::event::Lsn;
 
 pub(crate) use kafka::Kafka;
+pub(crate) use kills::Kills;
 pub(crate) use postgres::{Postgres, free_port};
 pub(crate) use process::{Ended, Tidewater};
 
@@ -62,22 +64,36 @@ pub(crate) async fn postgres_database(name: &str) -> Connection {
 }
 
 /// Asks again and again until `condition` holds; fails after two minutes, which is long on any machine.
-pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    until_within(Duration::from_mins(2), what, condition).await;
+}
+
+/// As [`until`], for what takes longer.
+pub(crate) async fn until_within(
+    limit: Duration,
+    what: &str,
+    mut condition: impl AsyncFnMut() -> bool,
+) {
     let wait = async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_mins(2), wait).await;
-    assert!(waited.is_ok(), "waited in vain for {what}");
+    let waited = tokio::time::timeout(limit, wait).await;
+    assert!(waited.is_ok(), "waited {limit:?} in vain for {what}");
 }
 
 /// Waits until everything that a source has committed by now is in Kafka and confirmed.
 pub(crate) async fn caught_up(source: &Database, slot: &str) {
+    caught_up_within(Duration::from_mins(2), source, slot).await;
+}
+
+/// As [`caught_up`], for what takes longer.
+pub(crate) async fn caught_up_within(limit: Duration, source: &Database, slot: &str) {
     let sql = "select pg_current_wal_lsn()::text";
     let now: String = source.query_one(sql, &[]).await.unwrap().get(0);
     let now: Lsn = now.parse().unwrap();
-    until("the slot to be confirmed", async || {
+    until_within(limit, "the slot to be confirmed", async || {
         let slot = tidewater::postgres::read_slot(source, slot).await;
         let confirmed = slot.unwrap().and_then(|slot| slot.confirmed_flush_lsn);
         confirmed.is_some_and(|confirmed| confirmed >= now)
