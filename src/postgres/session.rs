@@ -32,9 +32,12 @@ const SETTINGS: [(&str, &str); 9] = [
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
 ];
-/// A walsender gives up on a silent client after this; with the lock on the slot freed soon after, the
-/// next replicator need not wait longer.
-const WAL_SENDER_TIMEOUT: (&str, &str) = ("wal_sender_timeout", "12s");
+/// A walsender gives up on a silent client after twelve seconds; with the lock on the slot freed soon
+/// after, the next replicator need not wait longer. That is also why it needs no user timeout, which
+/// would end the connection of a client that is alive and reads nothing for a while: bytes that wait
+/// for its window count as unacknowledged (tcp(7), TCP_USER_TIMEOUT).
+const REPLICATION_SETTINGS: [(&str, &str); 2] =
+    [("wal_sender_timeout", "12s"), ("tcp_user_timeout", "0")];
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,10 +145,10 @@ impl Session {
             .iter()
             .map(|(name, value)| (*name, value.as_str()));
         let replication = kind == SessionKind::Replication;
-        let sender = replication.then_some(WAL_SENDER_TIMEOUT);
+        let sender = replication.then_some(REPLICATION_SETTINGS);
         let settings = keepalive
             .chain(SETTINGS)
-            .chain(sender)
+            .chain(sender.into_iter().flatten())
             .chain(options.iter().copied());
         let options = connection.start_up_options(settings);
         let mut parameters = vec![

@@ -1,6 +1,6 @@
 //! The servers go away and come back; the replicator goes on by itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tidewater::connection::{Connection, connect};
@@ -10,6 +10,13 @@ use crate::support::load::Load;
 use crate::support::{
     Kafka, Postgres, Tidewater, kafka_brokers, postgres_database, postgres_url, until,
 };
+
+/// How long the replicator lets its source be silent.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// More than two batches hold, which are closed at 4 MiB or 16,384 records.
+const FLOOD: &str = "
+    insert into t select id, repeat('n', 200), 1 from generate_series(1000000, 1050000) as id";
+const RESIDENT_BYTES_MAX: u64 = 128 << 20;
 
 /// More changes must come through before the next fault.
 async fn flows(load: &Load, more: u64) {
@@ -46,15 +53,20 @@ async fn postgres_may_be_restarted_under_load() {
     scene.assert_exactly_once().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kafka_may_be_killed_and_stalled_under_load() {
-    let mut kafka = Kafka::start();
-    let source = postgres_database("kafka_restart").await;
+/// A scene on a broker of its own.
+async fn with_broker(name: &str, kafka: &Kafka) -> Scene {
+    let source = postgres_database(name).await;
     let url = postgres_url();
     let (server, _) = url.rsplit_once('/').unwrap();
     let url = format!("{server}/{}", source.database());
     let short = "transaction_timeout = \"3s\"";
-    let scene = Scene::new("kafka_restart", source, &url, &kafka.brokers(), short).await;
+    Scene::new(name, source, &url, &kafka.brokers(), short).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kafka_may_be_killed_and_stalled_under_load() {
+    let mut kafka = Kafka::start();
+    let scene = with_broker("kafka_restart", &kafka).await;
     let load = scene.load();
     let mut replicator = scene.replicate();
     streaming(&replicator).await;
@@ -65,14 +77,29 @@ async fn kafka_may_be_killed_and_stalled_under_load() {
         kafka.resume();
     }
     flows(&load, 300).await;
-    // Longer than an open transaction may last: the broker aborts it, which the client reports as a
-    // fencing.
+    scene.caught_up().await;
+    let streams = || replicator.log().matches("streaming").count();
+    let before = streams();
+
+    // Longer than an open transaction may last, so that the broker aborts it, which the client reports
+    // as a fencing; and longer than the source may be silent, with both batches full: nothing is read,
+    // and the source is not to blame.
     kafka.signal(Signal::SIGSTOP);
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    let stalled = Instant::now();
+    scene.database.batch_execute(FLOOD).await.unwrap();
+    until("longer than the source may be silent", async || {
+        stalled.elapsed() > SILENCE_MAX + Duration::from_secs(3)
+    })
+    .await;
     kafka.signal(Signal::SIGCONT);
+    scene.caught_up().await;
+    assert_eq!(streams(), before, "{}", replicator.log());
     flows(&load, 300).await;
     load.stop().await;
     scene.caught_up().await;
+    let resident = replicator.resident_bytes_max();
+    println!("resident memory {} MiB at most", resident >> 20);
+    assert!(resident < RESIDENT_BYTES_MAX, "{} MiB", resident >> 20);
     assert!(replicator.is_running(), "{}", replicator.log());
     assert_eq!(replicator.terminate().code(), Some(0));
     scene.assert_exactly_once().await;
