@@ -6,12 +6,14 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 # The dependencies first, against an empty program: this layer stays until the lock file changes.
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches benches
 RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs \
     && cargo build --release --locked --bin tidewater
 COPY migrations migrations
 COPY src src
+# What `--version` names: docker build --build-arg TIDEWATER_COMMIT="$(git describe --always --dirty)" .
+ARG TIDEWATER_COMMIT
 # Newer than what was built from the empty program.
 RUN touch src/lib.rs src/main.rs \
     && cargo build --release --locked --bin tidewater \
