@@ -1,6 +1,7 @@
 //! The replicator under faults, on real servers: whatever dies, the topics hold every change once.
 
 mod delivery;
+mod full;
 mod kills;
 mod outages;
 mod rivals;

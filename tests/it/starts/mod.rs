@@ -4,6 +4,7 @@ mod content;
 mod idle;
 mod modes;
 mod shapes;
+mod truncates;
 
 use tidewater::config::settings::Kafka;
 use tidewater::connection::{Database, connect};
