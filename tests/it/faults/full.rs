@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tidewater::step::Role;
 
 use super::Scene;
-use crate::model::{Record, random, read_topic};
+use super::kills::is_open;
+use crate::model::{Record, read_topic};
 use crate::support::load::TABLES;
-use crate::support::until;
+use crate::support::{Kills, until};
 
-const KILLS: usize = 6;
 /// A value that is stored out of line, and that no update touches: the server does not send it again.
 const BODY: &str = "
     alter table t add column body text default repeat('b', 3000);
@@ -29,18 +27,18 @@ async fn old_rows_are_whole_across_kills() {
     scene.database.batch_execute(BODY).await.unwrap();
     let load = scene.load();
     until("rows to read", async || load.changes() > 500).await;
-    let mut rng = ChaCha8Rng::seed_from_u64(random::seed());
-    for _ in 0..KILLS {
-        let replicator = scene.replicate();
-        until("streaming", async || replicator.log().contains("streaming")).await;
-        until("a batch", async || {
-            replicator.step(Role::Replicate).starts_with("publish.")
-        })
-        .await;
-        // The random moment itself.
-        tokio::time::sleep(Duration::from_micros(rng.random_range(0..150_000))).await;
-        println!("killed at {}", replicator.kill_at_step(Role::Replicate));
-    }
+    let first = scene.replicate();
+    until("streaming", async || first.log().contains("streaming")).await;
+    assert_eq!(first.terminate().code(), Some(0));
+    let kills = Kills {
+        role: Role::Replicate,
+        working: "publish.",
+        is_open,
+        lurk: Duration::ZERO,
+        enough: 6,
+        tries_max: 40,
+    };
+    kills.run(|| scene.replicate(), |_| ()).await;
     load.stop().await;
     scene.assert_exactly_once().await;
     for (table, _) in TABLES {

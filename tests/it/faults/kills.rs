@@ -8,7 +8,7 @@ use super::Scene;
 use crate::support::{Kills, until};
 
 /// Whether a batch or a Kafka transaction is open at the step.
-fn is_open(step: &str) -> bool {
+pub(super) fn is_open(step: &str) -> bool {
     matches!(
         step,
         "publish.begun"
