@@ -1,5 +1,6 @@
 //! Topics: created, awaited and checked before any producer sees their names.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -121,19 +122,21 @@ pub struct Topic {
     pub created: bool,
 }
 
+type Client = AdminClient<DefaultClientContext>;
+
 /// The admin client.
 pub struct Admin {
-    client: AdminClient<DefaultClientContext>,
-    brokers: String,
+    client: Arc<Client>,
+    brokers: Arc<str>,
 }
 
 impl Admin {
     /// Opens the client; nothing is asked yet.
     pub fn new(kafka: &Kafka) -> Result<Self, Error> {
-        let client = admin_config(kafka).create().map_err(Error::Settings)?;
+        let client: Client = admin_config(kafka).create().map_err(Error::Settings)?;
         Ok(Admin {
-            client,
-            brokers: kafka.brokers.clone(),
+            client: Arc::new(client),
+            brokers: kafka.brokers.as_str().into(),
         })
     }
 
@@ -142,47 +145,46 @@ impl Admin {
         match self.client.inner().fetch_metadata(None, timeout) {
             Ok(_) => Ok(()),
             Err(_) => Err(Error::Unreachable {
-                brokers: self.brokers.clone(),
+                brokers: self.brokers.to_string(),
                 timeout,
             }),
         }
     }
 
-    /// Partitions of a topic; `None` when it does not exist.
+    /// Partitions of a topic; `None` when it does not exist. Blocks until the broker answers.
     pub fn partitions(&self, name: &str) -> Result<Option<i32>, Error> {
-        let metadata = self
-            .client
-            .inner()
-            .fetch_metadata(Some(name), ANSWER_TIMEOUT)
-            .map_err(|_| Error::Unreachable {
-                brokers: self.brokers.clone(),
-                timeout: ANSWER_TIMEOUT,
-            })?;
-        let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
-            return Ok(None);
-        };
-        let led = topic
-            .partitions()
-            .iter()
-            .all(|partition| partition.leader() >= 0);
-        if topic.error().is_some() || topic.partitions().is_empty() || !led {
-            return Ok(None);
+        partitions(&self.client, &self.brokers, name)
+    }
+
+    /// As [`Admin::partitions`], without blocking: a broker that is stalled must not keep the caller's
+    /// thread from answering the source.
+    pub async fn await_partitions(&self, name: &str) -> Result<Option<i32>, Error> {
+        let (brokers, name) = (Arc::clone(&self.brokers), name.to_owned());
+        self.aside(move |client| partitions(client, &brokers, &name))
+            .await
+    }
+
+    /// Asks on a thread that may block.
+    async fn aside<T: Send + 'static>(&self, ask: impl FnOnce(&Client) -> T + Send + 'static) -> T {
+        let client = Arc::clone(&self.client);
+        match tokio::task::spawn_blocking(move || ask(&client)).await {
+            Ok(answer) => answer,
+            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
         }
-        Ok(i32::try_from(topic.partitions().len()).ok())
     }
 
     /// Creates the topic when missing, and waits for its leaders; checks its settings when present.
     pub async fn ensure_topic(&self, spec: &TopicSpec) -> Result<Topic, Error> {
         let name = spec.name.clone();
-        if let Some(partitions) = self.partitions(&spec.name)? {
+        if let Some(partitions) = self.await_partitions(&spec.name).await? {
             self.check_settings(spec).await?;
-            return self.topic(name, partitions, false);
+            return self.topic(name, partitions, false).await;
         }
         self.create(spec).await?;
         let deadline = Instant::now() + CREATE_TIMEOUT;
         loop {
-            if let Some(partitions) = self.partitions(&spec.name)? {
-                return self.topic(name, partitions, true);
+            if let Some(partitions) = self.await_partitions(&spec.name).await? {
+                return self.topic(name, partitions, true).await;
             }
             if Instant::now() >= deadline {
                 let reason = format!("it has no leaders after {} s", CREATE_TIMEOUT.as_secs());
@@ -195,8 +197,11 @@ impl Admin {
         }
     }
 
-    fn topic(&self, name: String, partitions: i32, created: bool) -> Result<Topic, Error> {
-        let id = native::topic_id(self.client.inner(), &name, ANSWER_TIMEOUT)
+    async fn topic(&self, name: String, partitions: i32, created: bool) -> Result<Topic, Error> {
+        let topic = name.clone();
+        let id = self
+            .aside(move |client| native::topic_id(client.inner(), &topic, ANSWER_TIMEOUT))
+            .await
             .map_err(|source| Error::of("describe topics", source))?;
         Ok(Topic {
             name,
@@ -285,4 +290,25 @@ impl Admin {
         }
         Ok(())
     }
+}
+
+fn partitions(client: &Client, brokers: &str, name: &str) -> Result<Option<i32>, Error> {
+    let metadata = client
+        .inner()
+        .fetch_metadata(Some(name), ANSWER_TIMEOUT)
+        .map_err(|_| Error::Unreachable {
+            brokers: brokers.to_owned(),
+            timeout: ANSWER_TIMEOUT,
+        })?;
+    let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else {
+        return Ok(None);
+    };
+    let led = topic
+        .partitions()
+        .iter()
+        .all(|partition| partition.leader() >= 0);
+    if topic.error().is_some() || topic.partitions().is_empty() || !led {
+        return Ok(None);
+    }
+    Ok(i32::try_from(topic.partitions().len()).ok())
 }

@@ -76,7 +76,7 @@ impl Tables {
         }
         let name = spec.name.clone();
         let recorded = self.recorded.get(&name).copied();
-        if recorded.is_some() && self.admin.partitions(&name)?.is_none() {
+        if recorded.is_some() && self.admin.await_partitions(&name).await?.is_none() {
             return Err(Error::TopicGone { topic: name });
         }
         let found = self.admin.ensure_topic(&spec).await?;
