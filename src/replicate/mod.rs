@@ -26,6 +26,7 @@ mod start;
 mod stream;
 mod tables;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) reading: Stage,
     pub(crate) publishing: Stage,
     pub(crate) shutdown: CancellationToken,
+    /// Whether source and brokers have answered once: from then on a failure is an outage.
+    pub(crate) reached: AtomicBool,
 }
 
 /// Replicates until the shutdown, or until something fails that a fresh start cannot mend.
@@ -64,6 +67,7 @@ pub async fn run(
         reading: health.stage("replicate.read", STUCK_AFTER),
         publishing: health.stage("replicate.publish", STUCK_AFTER),
         shutdown,
+        reached: AtomicBool::new(false),
     };
     let thread = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -75,8 +79,8 @@ pub async fn run(
     thread.await.unwrap_or(Err(Error::PublisherEnded))
 }
 
-/// Starts over after each transient failure. Before the first success that is bounded by the
-/// configured time, so that a wrong address does not look like a slow start.
+/// Starts over after each transient failure. Until source and brokers have answered once that is bounded
+/// by the configured time, so that a wrong address does not look like a slow start.
 async fn supervise(context: &Context) -> Result<(), Error> {
     let patience = context
         .settings
@@ -84,19 +88,17 @@ async fn supervise(context: &Context) -> Result<(), Error> {
         .as_ref()
         .map_or(Duration::ZERO, |s| s.start_timeout);
     let began = Instant::now();
-    let mut streamed = false;
     let mut pause = RESTART_PAUSE_MIN;
     loop {
         let (error, started) = match start::session(context).await {
             Ok(()) => return Ok(()),
             Err(failure) => (failure.error, failure.streamed),
         };
-        streamed |= started;
         if started {
             pause = RESTART_PAUSE_MIN;
         }
         context.reading.failed(&error);
-        let hopeless = !streamed && began.elapsed() >= patience;
+        let hopeless = !context.reached.load(Ordering::Relaxed) && began.elapsed() >= patience;
         if !error.is_transient() || hopeless || context.shutdown.is_cancelled() {
             return if context.shutdown.is_cancelled() && error.is_transient() {
                 tracing::warn!(error = %telemetry::chain(&error), "ended before the stream was drained");

@@ -5,6 +5,7 @@
 //! from it is fenced like any other.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -166,6 +167,7 @@ fn context(settings: &Settings) -> Context {
         steps: Steps::default(),
         reading: health.stage("replicate.read", UNWATCHED),
         publishing: health.stage("replicate.publish", UNWATCHED),
+        reached: AtomicBool::new(false),
         shutdown: CancellationToken::new(),
     }
 }

@@ -10,6 +10,7 @@
 //! 5. After START_REPLICATION, and before the first status, the slot is read again: if it is past our
 //!    position the server has skipped data without a word.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
@@ -110,6 +111,7 @@ impl<'a> Opening<'a> {
             .check(slot.is_some())?;
         let admin = Admin::new(kafka)?;
         admin.reach(REACH_TIMEOUT)?;
+        context.reached.store(true, Ordering::Relaxed);
         let name = postgres::lease_name(&kafka.prefix, &source.slot);
         let Some(lease) = Lease::acquire(control, name, &context.shutdown).await? else {
             return Ok(None);

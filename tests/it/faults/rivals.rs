@@ -5,7 +5,7 @@ use tidewater::exit::ExitCode;
 use tidewater::postgres;
 
 use super::Scene;
-use crate::support::until;
+use crate::support::{Kafka, postgres_database, postgres_url, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_replicator_waits_and_takes_over() {
@@ -34,6 +34,41 @@ async fn a_second_replicator_waits_and_takes_over() {
     load.stop().await;
     assert_eq!(second.terminate().code(), Some(0));
     scene.assert_exactly_once().await;
+}
+
+/// One that has waited has reached both servers: an outage is none of a wrong address's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_replicator_outlives_an_outage_at_its_takeover() {
+    let mut kafka = Kafka::start();
+    let source = postgres_database("takeover").await;
+    let url = postgres_url();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let url = format!("{server}/{}", source.database());
+    let mut scene = Scene::new("takeover", source, &url, &kafka.brokers(), "").await;
+    let impatient = "[source]\nstart_timeout = \"0s\"\n";
+    scene.config = scene.config.replacen("[source]\n", impatient, 1);
+    let first = scene.replicate();
+    until("the first to stream", async || {
+        first.log().contains("streaming")
+    })
+    .await;
+    let second = scene.replicate();
+    until("the second to wait", async || {
+        second.log().contains("holds the lease")
+    })
+    .await;
+    kafka.kill();
+    first.kill();
+    until("the second to meet the outage", async || {
+        second.log().contains("starting over")
+    })
+    .await;
+    kafka.resume();
+    until("the second to stream", async || {
+        second.log().contains("streaming")
+    })
+    .await;
+    assert_eq!(second.terminate().code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
