@@ -6,6 +6,7 @@
 
 use super::json::Unexpected;
 use super::kind::Kind;
+use super::quoted::unquote;
 use super::value;
 
 /// PostgreSQL's `MAXDIM`.
@@ -76,10 +77,10 @@ fn write_element<'a>(
     scratch: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> Result<&'a [u8], Unexpected> {
-    // Only an element that is a domain over an array unescapes within itself, and it may allocate.
+    // Only an element that has parts of its own unescapes within itself, and it may allocate.
     let unused = &mut Vec::new();
     if let Some(quoted) = text.strip_prefix(b"\"") {
-        let (element, rest) = unquote(quoted, scratch)?;
+        let (element, rest) = unquote(quoted, false, scratch)?;
         value::write(kind, element, unused, out)?;
         return Ok(rest);
     }
@@ -95,35 +96,4 @@ fn write_element<'a>(
         value::write(kind, element, unused, out)?;
     }
     Ok(rest)
-}
-
-/// Splits after the closing quote. An element without backslashes is not copied.
-fn unquote<'a, 's>(
-    text: &'a [u8],
-    scratch: &'s mut Vec<u8>,
-) -> Result<(&'s [u8], &'a [u8]), Unexpected>
-where
-    'a: 's,
-{
-    let stop = memchr::memchr2(b'"', b'\\', text).ok_or(Unexpected)?;
-    let (run, rest) = text.split_at(stop);
-    if let Some(rest) = rest.strip_prefix(b"\"") {
-        return Ok((run, rest));
-    }
-    scratch.clear();
-    scratch.extend_from_slice(run);
-    let mut rest = rest;
-    loop {
-        match rest {
-            [b'"', after @ ..] => return Ok((scratch, after)),
-            [b'\\', byte, after @ ..] => {
-                scratch.push(*byte);
-                let stop = memchr::memchr2(b'"', b'\\', after).ok_or(Unexpected)?;
-                let (run, after) = after.split_at(stop);
-                scratch.extend_from_slice(run);
-                rest = after;
-            }
-            _ => return Err(Unexpected),
-        }
-    }
 }

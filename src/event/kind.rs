@@ -8,12 +8,19 @@
 //! | date, time, timetz, timestamp, timestamptz | ISO 8601 string |
 //! | bytea | base64 string |
 //! | arrays | array of the element's form, nested per dimension |
+//! | composites | object of the attributes' forms |
+//! | ranges | object of `lower`, `upper`, `bounds` and `empty`, the bounds in the subtype's form |
+//! | multiranges | array of ranges |
+//! | hstore | object of strings and nulls |
 //! | everything else | string, PostgreSQL's own text |
 //!
 //! "Everything else" has members that are exact because their text is: numeric and money (digits as
 //! PostgreSQL wrote them), uuid, json and jsonb (order, duplicates and digits kept), enumerations, and
 //! interval, whose text is an ISO 8601 duration in a session with `IntervalStyle=iso_8601`.
 
+use super::builtin::builtin_array;
+use super::composite::Field;
+use super::plan::Label;
 use super::table::{ColumnShape, TypeShape};
 
 /// The JSON form of a column's values.
@@ -35,6 +42,10 @@ pub(super) enum Kind {
         element: Box<Kind>,
         delimiter: u8,
     },
+    Composite(Box<[Field]>),
+    Range(Box<Kind>),
+    Multirange(Box<Kind>),
+    Hstore,
 }
 
 impl Kind {
@@ -52,19 +63,46 @@ impl Kind {
                 element: Box::new(Kind::of_shape(element)),
                 delimiter: *delimiter,
             },
+            TypeShape::Composite(attributes) => Kind::Composite(fields(attributes)),
+            TypeShape::Range(subtype) => Kind::Range(Box::new(Kind::of_shape(subtype))),
+            TypeShape::Multirange(subtype) => Kind::Multirange(Box::new(Kind::of_shape(subtype))),
+            TypeShape::Extension(name) if name == "hstore" => Kind::Hstore,
             TypeShape::Enum | TypeShape::Extension(_) | TypeShape::Opaque => Kind::Text,
         }
     }
 
     fn of_builtin(oid: u32) -> Self {
-        Kind::of_scalar(oid)
-            .or_else(|| Kind::of_builtin_array(oid))
-            .unwrap_or(Kind::Text)
+        let array = |element, delimiter| Kind::Array {
+            element: Box::new(element),
+            delimiter,
+        };
+        match builtin_array(oid) {
+            Some((element, delimiter)) => array(Kind::of_element(element), delimiter),
+            None => Kind::of_element(oid),
+        }
+    }
+
+    /// Any built-in type that is no array.
+    fn of_element(oid: u32) -> Self {
+        match oid {
+            3904 => Kind::Range(Box::new(Kind::Integer)), // int4range
+            3926 => Kind::Range(Box::new(Kind::Integer)), // int8range
+            3906 => Kind::Range(Box::new(Kind::Plain)),   // numrange
+            3908 => Kind::Range(Box::new(Kind::Timestamp)),
+            3910 => Kind::Range(Box::new(Kind::TimestampTz)),
+            3912 => Kind::Range(Box::new(Kind::Date)),
+            4451 | 4536 => Kind::Multirange(Box::new(Kind::Integer)),
+            4532 => Kind::Multirange(Box::new(Kind::Plain)),
+            4533 => Kind::Multirange(Box::new(Kind::Timestamp)),
+            4534 => Kind::Multirange(Box::new(Kind::TimestampTz)),
+            4535 => Kind::Multirange(Box::new(Kind::Date)),
+            _ => Kind::of_scalar(oid),
+        }
     }
 
     /// Oids are those of `pg_type.dat`, which never change.
-    fn of_scalar(oid: u32) -> Option<Self> {
-        Some(match oid {
+    fn of_scalar(oid: u32) -> Self {
+        match oid {
             16 => Kind::Boolean,
             17 => Kind::Bytea,
             20 | 21 | 23 | 26 => Kind::Integer, // int8, int2, int4, oid
@@ -75,32 +113,8 @@ impl Kind {
             1184 => Kind::TimestampTz,
             1266 => Kind::TimeTz,
             1700 | 2950 => Kind::Plain, // numeric, uuid
-            _ => return None,
-        })
-    }
-
-    fn of_builtin_array(oid: u32) -> Option<Self> {
-        let element = match oid {
-            1000 => Kind::Boolean,
-            1001 => Kind::Bytea,
-            1005 | 1007 | 1016 | 1028 => Kind::Integer, // int2, int4, int8, oid
-            1021 | 1022 => Kind::Float,
-            1182 => Kind::Date,
-            1183 => Kind::Time,
-            1115 => Kind::Timestamp,
-            1185 => Kind::TimestampTz,
-            1270 => Kind::TimeTz,
-            1231 | 2951 => Kind::Plain, // numeric, uuid
-            // "char", name, text, bpchar, varchar; money; json, jsonb, xml; interval;
-            // inet, cidr, macaddr, macaddr8; bit, varbit
-            1002 | 1003 | 1009 | 1014 | 1015 | 791 | 199 | 3807 | 143 | 1187 | 1041 | 651
-            | 1040 | 775 | 1561 | 1563 => Kind::Text,
-            _ => return None,
-        };
-        Some(Kind::Array {
-            element: Box::new(element),
-            delimiter: b',',
-        })
+            _ => Kind::Text,
+        }
     }
 
     /// What its text has to look like, for error messages.
@@ -115,6 +129,18 @@ impl Kind {
             Kind::Time | Kind::TimeTz => "a time in ISO form",
             Kind::Timestamp | Kind::TimestampTz => "a timestamp in ISO form",
             Kind::Array { .. } => "an array",
+            Kind::Composite(_) => "a composite of its type's attributes",
+            Kind::Range(_) => "a range",
+            Kind::Multirange(_) => "a multirange",
+            Kind::Hstore => "an hstore",
         }
     }
+}
+
+fn fields(attributes: &[(String, TypeShape)]) -> Box<[Field]> {
+    let field = |(place, (name, shape)): (usize, &(String, TypeShape))| Field {
+        label: Label::new(if place == 0 { b'{' } else { b',' }, name),
+        kind: Kind::of_shape(shape),
+    };
+    attributes.iter().enumerate().map(field).collect()
 }

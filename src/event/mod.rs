@@ -10,11 +10,14 @@
 
 mod array;
 mod batch;
+mod builtin;
 mod change;
+mod composite;
 mod context;
 mod encoder;
 mod envelope;
 mod error;
+mod hstore;
 mod image;
 mod json;
 mod kind;
@@ -22,6 +25,8 @@ mod lsn;
 mod mark;
 mod plan;
 mod position;
+mod quoted;
+mod range;
 mod row;
 mod table;
 mod temporal;

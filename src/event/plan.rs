@@ -27,7 +27,7 @@ pub(super) struct PlanColumn {
 
 /// `,"name":`, padded to a constant length: it is then appended by two moves instead of a call, and
 /// what is too much is cut off again. Longer ones are kept apart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Label {
     padded: [u8; Label::PADDED],
     length: usize,
@@ -37,7 +37,8 @@ pub(super) struct Label {
 impl Label {
     const PADDED: usize = 32;
 
-    fn new(first: u8, name: &str) -> Self {
+    /// `first` is the comma or the opening brace before the name.
+    pub(super) fn new(first: u8, name: &str) -> Self {
         let mut label = vec![first, b'"'];
         label.extend(quoted_content(name));
         label.extend_from_slice(b"\":");

@@ -75,7 +75,13 @@ pub enum TypeShape {
         /// What separates elements, `pg_type.typdelim` of the element.
         delimiter: u8,
     },
-    /// Composite, range or anything else: its text.
+    /// A composite, its attributes in their order.
+    Composite(Vec<(String, TypeShape)>),
+    /// A range of that subtype.
+    Range(Box<TypeShape>),
+    /// A multirange of that subtype.
+    Multirange(Box<TypeShape>),
+    /// Anything else: its text.
     Opaque,
 }
 

@@ -2,7 +2,7 @@
 
 use super::json::{self, Unexpected};
 use super::kind::Kind;
-use super::{array, temporal};
+use super::{array, composite, hstore, range, temporal};
 
 /// Appends the JSON form of a value. `scratch` holds unescaped array elements and is reused.
 #[inline]
@@ -28,6 +28,10 @@ pub(super) fn write(
         Kind::TimeTz => temporal::time(text, true, out),
         Kind::Bytea => bytea(text, out),
         Kind::Array { element, delimiter } => array::write(text, element, *delimiter, scratch, out),
+        Kind::Composite(fields) => composite::write(text, fields, out),
+        Kind::Range(element) => range::write(text, element, out),
+        Kind::Multirange(element) => range::write_multi(text, element, out),
+        Kind::Hstore => hstore::write(text, scratch, out),
     }
 }
 

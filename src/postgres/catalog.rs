@@ -218,6 +218,10 @@ struct Type {
     element: u32,
     base: u32,
     delimiter: String,
+    /// Of a range or multirange.
+    subtype: Option<u32>,
+    /// Of a composite.
+    attributes: Vec<(String, u32)>,
 }
 
 impl Types {
@@ -226,19 +230,37 @@ impl Types {
             with recursive reached (oid) as (
                 select unnest($1::oid[])
                 union
-                select case t.typtype when 'd' then t.typbasetype else t.typelem end
-                  from reached join pg_type t using (oid)
-                 where t.typtype = 'd' or (t.typcategory = 'A' and t.typelem <> 0)
+                select behind.oid
+                  from reached join pg_type t using (oid) cross join lateral (
+                       select t.typbasetype where t.typtype = 'd'
+                       union all
+                       select t.typelem where t.typtype = 'b' and t.typcategory = 'A'
+                       union all
+                       select rngsubtype from pg_range where t.oid in (rngtypid, rngmultitypid)
+                       union all
+                       select atttypid from pg_attribute
+                        where t.typtype = 'c' and attrelid = t.typrelid
+                          and attnum > 0 and not attisdropped
+                       ) behind (oid)
+                 where behind.oid <> 0
             )
             select oid, typname::text, typtype::text, typcategory = 'A' and typelem <> 0, typelem,
-                   typbasetype, typdelim::text
-              from reached join pg_type using (oid)";
+                   typbasetype, typdelim::text,
+                   (select rngsubtype from pg_range where t.oid in (rngtypid, rngmultitypid)),
+                   array(select attname::text from pg_attribute
+                          where t.typtype = 'c' and attrelid = t.typrelid
+                            and attnum > 0 and not attisdropped order by attnum),
+                   array(select atttypid from pg_attribute
+                          where t.typtype = 'c' and attrelid = t.typrelid
+                            and attnum > 0 and not attisdropped order by attnum)
+              from reached join pg_type t using (oid)";
         if oids.is_empty() {
             return Ok(Types(HashMap::new()));
         }
         let rows = client.query(TYPES, &[&oids]).await;
         let rows = rows.map_err(Error::query("describing column types"))?;
         let read = |row: &tokio_postgres::Row| {
+            let (names, types): (Vec<String>, Vec<u32>) = (row.get(8), row.get(9));
             let described = Type {
                 name: row.get(1),
                 kind: row.get(2),
@@ -246,6 +268,8 @@ impl Types {
                 element: row.get(4),
                 base: row.get(5),
                 delimiter: row.get(6),
+                subtype: row.get(7),
+                attributes: names.into_iter().zip(types).collect(),
             };
             (row.get(0), described)
         };
@@ -259,11 +283,19 @@ impl Types {
         let Some(described) = self.0.get(&oid).filter(|_| depth < TYPE_DEPTH_MAX) else {
             return TypeShape::Opaque;
         };
+        let behind = |oid| self.resolve(oid, depth + 1);
+        let subtype = || Box::new(behind(described.subtype.unwrap_or_default()));
         match described.kind.as_str() {
-            "d" => self.resolve(described.base, depth + 1),
+            "d" => behind(described.base),
             "e" => TypeShape::Enum,
+            "c" => {
+                let attribute = |(name, oid): &(String, u32)| (name.clone(), behind(*oid));
+                TypeShape::Composite(described.attributes.iter().map(attribute).collect())
+            }
+            "r" => TypeShape::Range(subtype()),
+            "m" => TypeShape::Multirange(subtype()),
             "b" if described.is_array => TypeShape::Array {
-                element: Box::new(self.resolve(described.element, depth + 1)),
+                element: Box::new(behind(described.element)),
                 delimiter: described.delimiter.bytes().next().unwrap_or(b','),
             },
             "b" => TypeShape::Extension(described.name.clone()),

@@ -18,6 +18,7 @@ mod error;
 pub mod history;
 mod ledger;
 pub mod model;
+mod nested;
 pub mod record;
 mod report;
 mod sink;

@@ -159,6 +159,17 @@ fn kind_of_shape(shape: &TypeShape, arrays: &Arrays) -> Kind {
             Box::new(kind_of_shape(element, arrays)),
             char::from(*delimiter),
         ),
+        TypeShape::Composite(attributes) => Kind::Composite(
+            attributes
+                .iter()
+                .map(|(name, shape)| (name.clone(), kind_of_shape(shape, arrays)))
+                .collect(),
+        ),
+        TypeShape::Range(subtype) => Kind::Range(Box::new(kind_of_shape(subtype, arrays))),
+        TypeShape::Multirange(subtype) => {
+            Kind::Multirange(Box::new(kind_of_shape(subtype, arrays)))
+        }
+        TypeShape::Extension(name) if name == "hstore" => Kind::Hstore,
         TypeShape::Enum | TypeShape::Extension(_) | TypeShape::Opaque => Kind::Text,
     }
 }

@@ -27,4 +27,5 @@ mod simulate;
 mod starts;
 mod support;
 mod tidy;
+mod types;
 mod values;

@@ -624,7 +624,10 @@ async fn tables_are_described() {
         Some(numeric.clone()),
         Some(numeric.clone()),
         array(numeric),
-        Some(TypeShape::Opaque),
+        Some(TypeShape::Composite(vec![
+            ("a".to_owned(), TypeShape::Builtin(23)),
+            ("b".to_owned(), TypeShape::Builtin(23)),
+        ])),
         None,
     ];
     assert_eq!(resolved, expected);

@@ -282,3 +282,117 @@ fn types_that_somebody_created() {
         r#"[["a","b\\\""]]"#,
     );
 }
+
+#[test]
+fn composites_are_objects() {
+    let pair = TypeShape::Composite(vec![
+        ("n".to_owned(), TypeShape::Builtin(INT8)),
+        ("a \"b\"".to_owned(), TypeShape::Builtin(TEXT)),
+    ]);
+    check_resolved(&pair, "(1,x)", r#"{"n":1,"a \"b\"":"x"}"#);
+    check_resolved(&pair, "(,)", r#"{"n":null,"a \"b\"":null}"#);
+    check_resolved(&pair, r#"(-7,"")"#, r#"{"n":-7,"a \"b\"":""}"#);
+    check_resolved(
+        &pair,
+        r#"(1,"(""x\\y"",)")"#,
+        r#"{"n":1,"a \"b\"":"(\"x\\y\",)"}"#,
+    );
+    let nested = TypeShape::Composite(vec![
+        ("pair".to_owned(), pair.clone()),
+        ("ns".to_owned(), TypeShape::Builtin(1016)),
+    ]);
+    check_resolved(
+        &nested,
+        r#"("(1,""a b"")","{1,NULL}")"#,
+        r#"{"pair":{"n":1,"a \"b\"":"a b"},"ns":[1,null]}"#,
+    );
+    check_resolved(&TypeShape::Composite(Vec::new()), "()", "{}");
+    for text in [
+        "",
+        "(1)",
+        "(1,x",
+        "1,x",
+        "(1,x,y)",
+        "(1,x)y",
+        "(x,1)",
+        r#"(1,"x)"#,
+    ] {
+        let json = written(&column(16_400, Some(pair.clone())), text.as_bytes());
+        assert_eq!(json, Err(Unexpected), "{text}");
+    }
+}
+
+#[test]
+fn ranges_are_objects_and_multiranges_arrays_of_them() {
+    const INT4RANGE: u32 = 3904;
+    const TSTZRANGE: u32 = 3910;
+    const DATEMULTIRANGE: u32 = 4535;
+    check(
+        INT4RANGE,
+        "[1,5)",
+        r#"{"lower":1,"upper":5,"bounds":"[)","empty":false}"#,
+    );
+    check(
+        INT4RANGE,
+        "(,)",
+        r#"{"lower":null,"upper":null,"bounds":"()","empty":false}"#,
+    );
+    check(
+        INT4RANGE,
+        "empty",
+        r#"{"lower":null,"upper":null,"bounds":null,"empty":true}"#,
+    );
+    check(
+        TSTZRANGE,
+        r#"["2026-01-01 00:00:00+00",infinity]"#,
+        r#"{"lower":"2026-01-01T00:00:00.000000Z","upper":"infinity","bounds":"[]","empty":false}"#,
+    );
+    check(DATEMULTIRANGE, "{}", "[]");
+    check(
+        DATEMULTIRANGE,
+        "{[2026-01-01,2026-01-03),[2026-02-01,)}",
+        r#"[{"lower":"2026-01-01","upper":"2026-01-03","bounds":"[)","empty":false},{"lower":"2026-02-01","upper":null,"bounds":"[)","empty":false}]"#,
+    );
+    check_resolved(
+        &TypeShape::Range(Box::new(TypeShape::Builtin(TEXT))),
+        r#"["a ""b""",c)"#,
+        r#"{"lower":"a \"b\"","upper":"c","bounds":"[)","empty":false}"#,
+    );
+    for text in [
+        "", "[", "[1", "[1,5", "1,5)", "[1,5)x", "[a,b)", "Empty", "[1;5)",
+    ] {
+        refuse(INT4RANGE, text.as_bytes());
+    }
+    for text in [
+        "",
+        "{",
+        "{[2026-01-01,)",
+        "{[2026-01-01,),}",
+        "{}x",
+        "[2026-01-01,)",
+    ] {
+        refuse(DATEMULTIRANGE, text.as_bytes());
+    }
+}
+
+#[test]
+fn hstores_are_objects_of_strings() {
+    let hstore = TypeShape::Extension("hstore".to_owned());
+    check_resolved(&hstore, "", "{}");
+    check_resolved(
+        &hstore,
+        r#""a"=>"1", "b \"c\""=>NULL, ""=>"x\\y""#,
+        r#"{"a":"1","b \"c\"":null,"":"x\\y"}"#,
+    );
+    for text in [
+        "a=>1",
+        r#""a"=>1"#,
+        r#""a""#,
+        r#""a"=>"1","#,
+        r#""a"=>"1", "#,
+        r#""a"=>NULLx"#,
+    ] {
+        let json = written(&column(16_400, Some(hstore.clone())), text.as_bytes());
+        assert_eq!(json, Err(Unexpected), "{text}");
+    }
+}

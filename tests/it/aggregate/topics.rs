@@ -109,11 +109,8 @@ async fn partitions_that_were_added_are_refused() {
     scene.applied().await;
     let topic = scene.topic("orders");
     let five = NewPartitions::new(&topic, 5);
-    // The client must live until it is answered.
-    let added = admin(&scene)
-        .create_partitions([&five], &AdminOptions::new())
-        .await;
-    added.unwrap()[0].as_ref().unwrap();
+    let added = admin(&scene).create_partitions([&five], &AdminOptions::new());
+    added.await.unwrap()[0].as_ref().unwrap();
     let words = format!("topic {topic} has 5 partitions and the sink knows 3");
     let words = [
         &words,
