@@ -13,6 +13,7 @@ use super::machine::Limits;
 use super::publisher::Job;
 use super::snapshot::{KeyColumn, ReadTable, Reading, Snapshot, SnapshotTable, WorkerSettings};
 use super::start::{Opening, session_options, transactional_id};
+use crate::config::settings::Truncate;
 use crate::event::{Batch, Change, Encoder, Lsn, Position, SnapshotRead};
 use crate::kafka::{PositionRecord, SnapshotProgress};
 use crate::postgres::{self, PublishedTable, TableKind, TableShape};
@@ -105,7 +106,12 @@ impl Opening<'_> {
         truncate_first: bool,
     ) -> Result<(), Error> {
         let mut batch = Batch::default();
-        if truncate_first {
+        if truncate_first && self.context.settings.format.truncate == Truncate::Skip {
+            tracing::warn!(
+                "tables are read again without a truncate, since format.truncate is \"skip\": \
+                 rows that were deleted meanwhile stay in the topics"
+            );
+        } else if truncate_first {
             let mut encoder = self.encoder()?;
             encoder.begin_snapshot(&read);
             let lsn = read.position.commit_lsn;
