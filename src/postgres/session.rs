@@ -36,8 +36,18 @@ const SETTINGS: [(&str, &str); 9] = [
 /// after, the next replicator need not wait longer. That is also why it needs no user timeout, which
 /// would end the connection of a client that is alive and reads nothing for a while: bytes that wait
 /// for its window count as unacknowledged (tcp(7), TCP_USER_TIMEOUT).
-const REPLICATION_SETTINGS: [(&str, &str); 2] =
-    [("wal_sender_timeout", "12s"), ("tcp_user_timeout", "0")];
+///
+/// A warning may say that changes are left out: no default may keep it from us.
+const REPLICATION_SETTINGS: [(&str, &str); 3] = [
+    ("wal_sender_timeout", "12s"),
+    ("tcp_user_timeout", "0"),
+    ("client_min_messages", "warning"),
+];
+/// Its SQLSTATE.
+pub(super) const OBJECT_NOT_IN_PREREQUISITE_STATE: &str = "55000";
+/// What failed when the publication did not exist at the time of a change.
+pub(super) const PUBLICATION_ABSENT: &str =
+    "decoding changes: was the publication created after them, or dropped?";
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -397,13 +407,12 @@ pub(super) fn slot_error(slot: &str, source: ServerError) -> Error {
             Error::SlotBusy { slot, pid }
         }
         "42704" if source.message.starts_with("publication") => Error::Server {
-            action: "decoding changes: was the publication created after them, or dropped?",
+            action: PUBLICATION_ABSENT,
             source,
         },
         "42704" => Error::SlotMissing { slot },
         "42710" => Error::SlotExists { slot },
-        // object_not_in_prerequisite_state
-        "55000"
+        OBJECT_NOT_IN_PREREQUISITE_STATE
             if source.message.contains("can no longer")
                 || source.message.contains("invalidated") =>
         {
@@ -413,13 +422,17 @@ pub(super) fn slot_error(slot: &str, source: ServerError) -> Error {
                 confirmed: None,
             }
         }
-        "55000" if source.message.contains("wal_level") => Error::WalLevel {
-            found: "replica".to_owned(),
-        },
-        "55000" if source.message.contains("slot") => Error::SlotUnusable {
-            slot,
-            why: source.message,
-        },
+        OBJECT_NOT_IN_PREREQUISITE_STATE if source.message.contains("wal_level") => {
+            Error::WalLevel {
+                found: "replica".to_owned(),
+            }
+        }
+        OBJECT_NOT_IN_PREREQUISITE_STATE if source.message.contains("slot") => {
+            Error::SlotUnusable {
+                slot,
+                why: source.message,
+            }
+        }
         "53400" if source.message.contains("replication slots") => Error::NoFreeSlot,
         _ => Error::Server {
             action: "replicating",

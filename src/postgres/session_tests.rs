@@ -294,6 +294,15 @@ async fn a_stream_is_read_frame_by_frame_and_its_end_told_from_its_loss() {
         assert_eq!(error.is_transient(), transient, "{error}");
     };
     check(b"", "lost the connection", true).await;
+    check(
+        &message(
+            b'N',
+            b"SWARNING\0C55000\0Mskipped loading publication \"p\"\0\0",
+        ),
+        "or dropped?: skipped loading publication",
+        false,
+    )
+    .await;
     check(&message(b'c', b""), "ended the replication stream", true).await;
     check(
         &message(b'E', b"SFATAL\0C57P01\0Mterminating\0\0"),

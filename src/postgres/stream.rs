@@ -12,7 +12,7 @@ use super::Error;
 use super::buffer::Span;
 pub use super::copy::Frame;
 use super::copy::Status;
-use super::session::slot_error;
+use super::session::{OBJECT_NOT_IN_PREREQUISITE_STATE, PUBLICATION_ABSENT, slot_error};
 use super::wire::Wire;
 use crate::event::Lsn;
 
@@ -97,11 +97,26 @@ impl ReplicationStream {
     /// A parameter that changes in the middle of the stream means nothing to us.
     fn next_span(&mut self) -> Result<Option<Span>, Error> {
         loop {
-            match self.wire.take()? {
-                Some(span) if span.tag == b'S' => {}
+            match self.wire.take_any()? {
+                Some(span) if matches!(span.tag, b'S' | b'A') => {}
+                Some(span) if span.tag == b'N' => self.check_notice(span)?,
                 found => return Ok(found),
             }
         }
+    }
+
+    /// Changes made while the publication does not exist end the stream with an error; from 18 on the
+    /// server leaves them out instead and warns (pgoutput.c, `LoadPublications`). To go on would lose
+    /// them. Its words are translated, its code is not.
+    fn check_notice(&self, span: Span) -> Result<(), Error> {
+        let notice = self.wire.server_error(span);
+        if notice.code != OBJECT_NOT_IN_PREREQUISITE_STATE {
+            return Ok(());
+        }
+        Err(Error::Server {
+            action: PUBLICATION_ABSENT,
+            source: notice,
+        })
     }
 
     /// Queues a status: everything below `confirmed` is safe and need not be sent again. `reply` asks

@@ -58,18 +58,20 @@ impl Wire {
         Ok(count)
     }
 
-    /// The next complete message in the buffer, without reading. Notices and parameter changes, which
-    /// may come at any time, are passed over.
+    /// The next complete message in the buffer, without reading. Notices and notifications, which may
+    /// come at any time, are passed over.
     pub(super) fn take(&mut self) -> Result<Option<Span>, Error> {
         loop {
-            let Some(span) = self.input.take().map_err(|error| self.framing(error))? else {
-                return Ok(None);
-            };
-            match span.tag {
-                b'N' | b'A' => {}
-                _ => return Ok(Some(span)),
+            match self.take_any()? {
+                Some(span) if matches!(span.tag, b'N' | b'A') => {}
+                found => return Ok(found),
             }
         }
+    }
+
+    /// As [`Wire::take`], with notices and notifications.
+    pub(super) fn take_any(&mut self) -> Result<Option<Span>, Error> {
+        self.input.take().map_err(|error| self.framing(error))
     }
 
     /// The body of a message just taken.
