@@ -1,7 +1,7 @@
 //! What the catalog says of a table: its columns as pgoutput sends them, their types, its keys.
 //!
-//! Columns come in attribute order without dropped and generated ones, which is the order of a row in
-//! the stream and of a snapshot's select. A type that PostgreSQL was not born with is resolved to what
+//! Columns come in attribute order without dropped and virtual ones, which is the order of a row in the
+//! stream and of a snapshot's select; which of the others are published, the publication says. A type that PostgreSQL was not born with is resolved to what
 //! lies behind it: a domain to its base, an array to its element.
 
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ pub struct TableShape {
     pub kind: TableKind,
     /// What the server sends of old rows.
     pub replica_identity: ReplicaIdentity,
-    /// Columns in attribute order, generated ones left out.
+    /// Columns in attribute order, virtual ones left out.
     pub columns: Vec<Column>,
     /// Indexes into `columns` of the primary key, in its order; empty without one.
     pub primary_key: Vec<usize>,
@@ -55,6 +55,8 @@ pub struct Column {
     pub type_name: String,
     /// `not null`.
     pub not_null: bool,
+    /// Generated and stored.
+    pub generated: bool,
 }
 
 impl TableShape {
@@ -85,7 +87,7 @@ impl TableShape {
         }
     }
 
-    /// The same with only the named columns, those of a publication's column list.
+    /// The same with only the named columns, those that a publication publishes.
     #[must_use]
     pub fn with_columns(&self, names: &[String]) -> TableShape {
         let kept = |index: &usize| {
@@ -98,9 +100,15 @@ impl TableShape {
             .enumerate()
             .map(|(new, old)| (old, new))
             .collect();
+        // A key goes without an unpublished generated column, as it does in the stream.
+        let sent = |index: &&usize| {
+            let column = self.columns.get(**index);
+            kept(index) || !column.is_some_and(|column| column.generated)
+        };
         let remap = |key: &[usize]| {
             let mapped: Option<Vec<usize>> = key
                 .iter()
+                .filter(sent)
                 .map(|index| mapping.get(index).copied())
                 .collect();
             mapped.unwrap_or_default()
@@ -156,7 +164,8 @@ struct Columns {
 }
 
 async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
-    // An index's included columns come after its key columns and are no part of the key.
+    // An index's included columns come after its key columns and are no part of the key. From 18 on a
+    // stored generated column can be published; a virtual one has no place in the log.
     const COLUMNS: &str = "
         select a.attname::text, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod),
                a.attnotnull,
@@ -165,9 +174,11 @@ async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
                    and array_position(i.indkey::smallint[], a.attnum) < i.indnkeyatts),
                (select array_position(i.indkey::smallint[], a.attnum) from pg_index i
                  where i.indrelid = a.attrelid and i.indisreplident
-                   and array_position(i.indkey::smallint[], a.attnum) < i.indnkeyatts)
+                   and array_position(i.indkey::smallint[], a.attnum) < i.indnkeyatts),
+               a.attgenerated = 's'
           from pg_attribute a
-         where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+         where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
+           and a.attgenerated in ('', 's')
          order by a.attnum";
     let rows = client.query(COLUMNS, &[&table]).await;
     let rows = rows.map_err(Error::query("describing a table's columns"))?;
@@ -190,6 +201,7 @@ async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
             },
             type_name: row.get(3),
             not_null: row.get(4),
+            generated: row.get(7),
         }
     };
     let key = |column: usize| {
