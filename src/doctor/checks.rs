@@ -478,6 +478,32 @@ mod tests {
     }
 
     #[test]
+    fn a_server_must_be_new_enough() {
+        let judged = |version, text: &str| {
+            let facts = Server {
+                version,
+                version_text: text.to_owned(),
+                wal_level: "logical".to_owned(),
+                encoding: "UTF8".to_owned(),
+                slots_free: 1,
+                senders_free: 1,
+                may_replicate: true,
+                user: "till".to_owned(),
+                in_recovery: false,
+                wal_sender_timeout_ms: 60_000,
+                slot_wal_keep_megabytes: -1,
+            };
+            server(&facts, false).remove(0)
+        };
+        check(&judged(140_000, "14.0"), Severity::Ok, &["postgres 14.0"]);
+        check(
+            &judged(130_023, "13.23"),
+            Error,
+            &["postgres 13.23", "14 or later"],
+        );
+    }
+
+    #[test]
     fn slots_are_judged_by_kind_and_log() {
         let state = SlotState {
             plugin: Some("pgoutput".to_owned()),

@@ -91,7 +91,7 @@ pub enum Error {
     )]
     NoFreeSender,
     /// The server is older than what is needed.
-    #[error("postgres {found} is too old: 13 or later is needed")]
+    #[error("postgres {found} is too old: 14 or later is needed")]
     Version {
         /// Its version.
         found: String,

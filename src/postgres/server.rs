@@ -162,7 +162,8 @@ impl Server {
     /// one is needed.
     pub fn faults(&self, slot_exists: bool) -> Vec<Error> {
         let mut faults = Vec::new();
-        if self.version < 130_000 {
+        // `messages`, which carries the heartbeats, came to pgoutput with 14.
+        if self.version < 140_000 {
             faults.push(Error::Version {
                 found: self.version_text.clone(),
             });
@@ -232,11 +233,11 @@ mod tests {
         let settings = ExitCode::SourceSettings;
         check(
             Server {
-                version: 120_000,
+                version: 130_023,
                 ..server()
             },
             settings,
-            "13 or later",
+            "14 or later",
         );
         check(
             Server {
