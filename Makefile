@@ -1,7 +1,7 @@
 # Everything a newcomer needs. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fmt lint clean install
+.PHONY: help demo test matrix bench fmt lint clean install
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ demo: install ## Run the shop on a real PostgreSQL and Kafka; DEMO_SECONDS=60 st
 test: install ## Pass every test, against a real PostgreSQL and Kafka
 	cargo build --locked --tests
 	scripts/with-servers cargo test --locked -- --test-threads=4
+
+matrix: install ## Pass the PostgreSQL-facing tests on every version; MAJORS="14 18" for some of them
+	@scripts/matrix $(MAJORS)
 
 bench: install ## Measure; BENCH=drain|latency|encode|decode for one of them
 	@scripts/bench $(BENCH)
