@@ -5,6 +5,7 @@ mod support;
 
 use tidewater::event::{
     Batch, Change, Encoder, Epoch, Format, Lsn, SourceName, Transaction, TruncateFormat,
+    ValueFormat,
 };
 use tidewater::pgoutput::{Message, parse};
 
@@ -22,6 +23,7 @@ fn main() -> support::Fallible<()> {
         database: "shop".to_owned(),
     };
     let format = Format {
+        values: ValueFormat::Lossless,
         truncate: TruncateFormat::EachPartition,
         record_bytes_max: 1_000_000,
     };

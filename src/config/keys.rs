@@ -157,7 +157,7 @@ pub const KEYS: &[Key] = &[
     key(
         "format.values",
         "lossless",
-        "lossless",
+        "lossless, debezium",
         "how column values look",
     ),
     key(

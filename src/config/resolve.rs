@@ -108,7 +108,13 @@ fn sink(resolver: &mut Resolver<'_>) -> Option<Sink> {
 }
 
 fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
-    let values = resolver.choice("format.values", &[("lossless", Values::Lossless)]);
+    let values = resolver.choice(
+        "format.values",
+        &[
+            ("lossless", Values::Lossless),
+            ("debezium", Values::Debezium),
+        ],
+    );
     let truncate = resolver.choice(
         "format.truncate",
         &[

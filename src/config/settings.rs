@@ -111,6 +111,8 @@ pub struct Format {
 pub enum Values {
     /// No precision lost.
     Lossless,
+    /// As Debezium's PostgreSQL connector gives them.
+    Debezium,
 }
 
 /// What a TRUNCATE becomes.

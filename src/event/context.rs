@@ -12,10 +12,13 @@
 //! 1                                                                                  per change
 //! "}
 //! ```
+//!
+//! In Debezium's format `position` is `,"xmin":null,"origin":null,"origin_lsn":null`, and that is all.
 
 use std::io::Write;
 
 use super::change::Transaction;
+use super::encoder::ValueFormat;
 use super::json;
 use super::plan::quoted_content;
 
@@ -33,10 +36,12 @@ pub(super) struct Context {
     /// `,"ts_ms":…,"ts_us":…,"ts_ns":…` of the encoder's own clock, and the time it shows.
     pub(super) clock: Vec<u8>,
     clock_us: Option<i64>,
+    /// Whether `position` ends where the ordinal goes.
+    pub(super) has_position: bool,
 }
 
 impl Context {
-    pub(super) fn new(prefix: &str, database: &str) -> Self {
+    pub(super) fn new(prefix: &str, database: &str, values: ValueFormat) -> Self {
         let mut name = br#""source":{"version":""#.to_vec();
         name.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
         name.extend_from_slice(br#"","connector":"postgresql","name":""#);
@@ -48,6 +53,7 @@ impl Context {
         Context {
             name,
             database: db,
+            has_position: values == ValueFormat::Lossless,
             ..Context::default()
         }
     }
@@ -92,6 +98,11 @@ impl Context {
         self.transaction.extend_from_slice(br#","lsn":"#);
 
         self.position.clear();
+        if !self.has_position {
+            self.position
+                .extend_from_slice(br#","xmin":null,"origin":null,"origin_lsn":null"#);
+            return;
+        }
         // Writing to memory does not fail.
         let _ = write!(
             self.position,

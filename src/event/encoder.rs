@@ -43,11 +43,22 @@ pub struct SourceName {
 /// How events look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Format {
+    /// How column values and `source` look.
+    pub values: ValueFormat,
     /// What a truncate becomes.
     pub truncate: TruncateFormat,
     /// Largest record, key and value together, bytes; a larger one is refused by its table's name
     /// instead of by the broker.
     pub record_bytes_max: usize,
+}
+
+/// How column values and `source` look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueFormat {
+    /// No precision lost; `source.position` places the change.
+    Lossless,
+    /// As Debezium's PostgreSQL connector gives them, to the byte.
+    Debezium,
 }
 
 /// What a truncate becomes.
@@ -113,7 +124,7 @@ impl Encoder {
         Encoder {
             prefix: quoted_content(&source.prefix),
             format,
-            context: Context::new(&source.prefix, &source.database),
+            context: Context::new(&source.prefix, &source.database, format.values),
             snapshot: SnapshotRead::default(),
             scratch: Vec::new(),
         }
@@ -121,7 +132,7 @@ impl Encoder {
 
     /// Compiles a table, once per version of it. `topic` indexes the pipeline's topic table.
     pub fn compile(&self, table: &Table, topic: u32) -> Plan {
-        Plan::new(table, topic)
+        Plan::new(table, topic, self.format.values)
     }
 
     /// Starts a transaction: what its changes have in common is rendered once.
@@ -261,6 +272,9 @@ impl Encoder {
         out: &mut Batch,
     ) -> Result<(), EncodeError> {
         let value = match old {
+            OldRow::Key(old) if self.format.values == ValueFormat::Debezium => {
+                self.value(plan, Op::Delete, change, Some(old), NOTHING, out)?
+            }
             OldRow::Full(old) => self.value(plan, Op::Delete, change, Some(old), NOTHING, out)?,
             OldRow::Key(old) => self.value(
                 plan,
@@ -271,9 +285,12 @@ impl Encoder {
                 out,
             )?,
         };
-        self.record(plan, key.clone(), value, headers, out)?;
+        self.record(plan, key.clone(), value, headers.clone(), out)?;
         if key.is_some() {
-            let headers = no_headers(out);
+            let headers = match self.format.values {
+                ValueFormat::Lossless => no_headers(out),
+                ValueFormat::Debezium => headers,
+            };
             let topic = plan.topic;
             out.records.push(Record {
                 topic,
@@ -381,8 +398,10 @@ impl Encoder {
         bytes.extend_from_slice(&context.transaction);
         bytes.extend_from_slice(lsn);
         bytes.extend_from_slice(&context.position);
-        bytes.extend_from_slice(itoa::Buffer::new().format(change.ordinal).as_bytes());
-        bytes.push(b'"');
+        if context.has_position {
+            bytes.extend_from_slice(itoa::Buffer::new().format(change.ordinal).as_bytes());
+            bytes.push(b'"');
+        }
     }
 
     /// Closes `source` and appends what follows it, up to the envelope's closing brace.

@@ -69,7 +69,10 @@ pub(super) fn write_image(
             return Err(column_count(plan, row));
         };
         match value {
-            Column::Unchanged => unchanged = true,
+            Column::Unchanged => match &column.unchanged {
+                Some(placeholder) => bytes.extend_from_slice(placeholder),
+                None => unchanged = true,
+            },
             Column::Null => write_null(column, bytes),
             Column::Text(text) => write_text(column, text, scratch, bytes)
                 .map_err(|Unexpected| unexpected(plan, column, text))?,
@@ -141,8 +144,7 @@ fn write_text(
 }
 
 fn write_null(column: &PlanColumn, bytes: &mut Vec<u8>) {
-    column.label.append(bytes);
-    bytes.extend_from_slice(b"null");
+    bytes.extend_from_slice(&column.null);
 }
 
 #[cold]

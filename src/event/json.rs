@@ -25,7 +25,7 @@ fn first_special(text: &[u8]) -> usize {
 /// Whether `text` is ASCII and stands in a JSON string as it is. The last bytes are looked at in a
 /// word that overlaps the one before, so that there is no tail.
 #[inline]
-fn is_plain(text: &[u8]) -> bool {
+pub(super) fn is_plain(text: &[u8]) -> bool {
     let (words, _) = text.as_chunks::<8>();
     match (words, text.last_chunk::<8>()) {
         (words, Some(last)) => {

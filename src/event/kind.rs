@@ -1,4 +1,4 @@
-//! The type table: which JSON form a column's values take.
+//! The type table: which JSON form a column's values take. Debezium's own is in `debezium`.
 //!
 //! | type | JSON |
 //! |---|---|
@@ -20,6 +20,8 @@
 
 use super::builtin::builtin_array;
 use super::composite::Field;
+use super::debezium::Form;
+use super::encoder::ValueFormat;
 use super::plan::Label;
 use super::table::{ColumnShape, TypeShape};
 
@@ -46,10 +48,15 @@ pub(super) enum Kind {
     Range(Box<Kind>),
     Multirange(Box<Kind>),
     Hstore,
+    /// A form of the other type table.
+    Debezium(Form),
 }
 
 impl Kind {
-    pub(super) fn of(column: &ColumnShape) -> Self {
+    pub(super) fn of(column: &ColumnShape, values: ValueFormat) -> Self {
+        if values == ValueFormat::Debezium {
+            return Kind::Debezium(Form::of(column));
+        }
         match &column.resolved {
             Some(shape) => Kind::of_shape(shape),
             None => Kind::of_builtin(column.type_oid),
@@ -133,6 +140,7 @@ impl Kind {
             Kind::Range(_) => "a range",
             Kind::Multirange(_) => "a multirange",
             Kind::Hstore => "an hstore",
+            Kind::Debezium(form) => form.expectation(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod builtin;
 mod change;
 mod composite;
 mod context;
+mod debezium;
 mod encoder;
 mod envelope;
 mod error;
@@ -36,7 +37,9 @@ pub use batch::{Batch, Header, Record};
 pub use change::{
     Change, HEARTBEAT_PREFIX, LogicalMessage, SnapshotFlag, SnapshotRead, Transaction,
 };
-pub use encoder::{Encoder, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, SourceName, TruncateFormat};
+pub use encoder::{
+    Encoder, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, SourceName, TruncateFormat, ValueFormat,
+};
 pub use envelope::{Envelope, MessageBlock, Operation, Source};
 pub use error::EncodeError;
 pub use lsn::{Lsn, ParseLsnError};

@@ -1,8 +1,10 @@
 //! `Plan`: everything about a table that is the same for each of its rows, rendered once.
 
+use super::debezium::Form;
+use super::encoder::ValueFormat;
 use super::json;
 use super::kind::Kind;
-use super::table::{ReplicaIdentity, Table};
+use super::table::{ColumnShape, ReplicaIdentity, Table};
 
 /// A table compiled for the encoder: constant fragments of JSON and a writer per column.
 #[derive(Clone, Debug)]
@@ -21,8 +23,52 @@ pub struct Plan {
 pub(super) struct PlanColumn {
     pub(super) name: String,
     pub(super) kind: Kind,
-    /// `,"name":`; the first column's comma becomes the opening brace.
+    /// `,"name":`; the first column's comma becomes the opening brace. Empty for a column that is left
+    /// out.
     pub(super) label: Label,
+    /// `,"name":null`, or nothing for a column that is left out.
+    pub(super) null: Box<[u8]>,
+    /// What stands for a value that the server did not send; without it, it is left out and named.
+    pub(super) unchanged: Option<Box<[u8]>>,
+}
+
+impl PlanColumn {
+    /// `first` is the comma or the opening brace before the name.
+    fn new(first: u8, name: &str, kind: Kind) -> Self {
+        let dropped = matches!(kind, Kind::Debezium(Form::Dropped));
+        let label = if dropped {
+            Label::empty()
+        } else {
+            Label::new(first, name)
+        };
+        let mut null = Vec::new();
+        label.append(&mut null);
+        if !dropped {
+            null.extend_from_slice(b"null");
+        }
+        PlanColumn {
+            name: name.to_owned(),
+            kind,
+            label,
+            null: null.into(),
+            unchanged: None,
+        }
+    }
+
+    fn of(column: &ColumnShape, values: ValueFormat) -> Self {
+        let mut planned = PlanColumn::new(b',', &column.name, Kind::of(column, values));
+        if let Kind::Debezium(form) = &planned.kind {
+            let mut unchanged = Vec::new();
+            planned.label.append(&mut unchanged);
+            form.unavailable(column.type_oid, &mut unchanged);
+            planned.unchanged = Some(unchanged.into());
+        }
+        planned
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.null.is_empty()
+    }
 }
 
 /// `,"name":`, padded to a constant length: it is then appended by two moves instead of a call, and
@@ -36,6 +82,14 @@ pub(super) struct Label {
 
 impl Label {
     const PADDED: usize = 32;
+
+    fn empty() -> Self {
+        Label {
+            padded: [0; Label::PADDED],
+            length: 0,
+            long: None,
+        }
+    }
 
     /// `first` is the comma or the opening brace before the name.
     pub(super) fn new(first: u8, name: &str) -> Self {
@@ -83,15 +137,11 @@ pub(super) struct KeyColumn {
 }
 
 impl Plan {
-    pub(super) fn new(table: &Table, topic: u32) -> Self {
+    pub(super) fn new(table: &Table, topic: u32, values: ValueFormat) -> Self {
         let columns: Box<[PlanColumn]> = table
             .columns
             .iter()
-            .map(|column| PlanColumn {
-                name: column.name.clone(),
-                kind: Kind::of(column),
-                label: Label::new(b',', &column.name),
-            })
+            .map(|column| PlanColumn::of(column, values))
             .collect();
         let mut source = quoted_content(&table.schema);
         source.extend_from_slice(b"\",\"table\":\"");
@@ -100,13 +150,15 @@ impl Plan {
             .key
             .iter()
             .filter_map(|index| columns.get(*index).map(|column| (*index, column)))
+            .filter(|(_, column)| !column.is_dropped())
             .enumerate()
             .map(|(place, (index, column))| KeyColumn {
                 index,
-                column: PlanColumn {
-                    label: Label::new(if place == 0 { b'{' } else { b',' }, &column.name),
-                    ..column.clone()
-                },
+                column: PlanColumn::new(
+                    if place == 0 { b'{' } else { b',' },
+                    &column.name,
+                    column.kind.clone(),
+                ),
             })
             .collect();
         Plan {

@@ -2,7 +2,7 @@
 
 use super::json::{self, Unexpected};
 use super::kind::Kind;
-use super::{array, composite, hstore, range, temporal};
+use super::{array, composite, debezium, hstore, range, temporal};
 
 /// Appends the JSON form of a value. `scratch` holds unescaped array elements and is reused.
 #[inline]
@@ -32,6 +32,7 @@ pub(super) fn write(
         Kind::Range(element) => range::write(text, element, out),
         Kind::Multirange(element) => range::write_multi(text, element, out),
         Kind::Hstore => hstore::write(text, scratch, out),
+        Kind::Debezium(form) => debezium::write(form, text, scratch, out),
     }
 }
 
@@ -43,7 +44,7 @@ fn plain(text: &[u8], out: &mut Vec<u8>) {
 }
 
 #[inline]
-fn integer(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
+pub(super) fn integer(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
     if !json::is_integer(text) {
         return Err(Unexpected);
     }
@@ -52,7 +53,7 @@ fn integer(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
 }
 
 #[inline]
-fn boolean(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
+pub(super) fn boolean(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
     out.extend_from_slice(match text {
         b"t" => b"true",
         b"f" => b"false",
@@ -75,7 +76,7 @@ fn float(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
 }
 
 /// Hexadecimal (`\x0aff`) to base64: six digits are three bytes are four letters.
-fn bytea(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
+pub(super) fn bytea(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
     let digits = text.strip_prefix(b"\\x").ok_or(Unexpected)?;
     if !digits.len().is_multiple_of(2) {
         return Err(Unexpected);

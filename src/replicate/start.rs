@@ -23,9 +23,9 @@ use super::resume::{self, PositionFound, SlotFound, Start};
 use super::stream::{Loop, Stream};
 use super::tables::{Tables, Topic};
 use super::{Context, Error, heartbeat, history};
-use crate::config::settings::{Format, Kafka, Source, Truncate};
+use crate::config::settings::{Format, Kafka, Source, Truncate, Values};
 use crate::connection;
-use crate::event::{self, Encoder, Epoch, Lsn, SourceName, TruncateFormat};
+use crate::event::{self, Encoder, Epoch, Lsn, SourceName, TruncateFormat, ValueFormat};
 use crate::kafka::{self, Admin, PositionRecord, SnapshotProgress, TopicSpec, topics};
 use crate::postgres::{
     self, Patterns, Publication, ReplicationStream, Session, SessionKind, SystemIdentity,
@@ -463,6 +463,10 @@ pub(super) fn check_source(
 
 fn event_format(format: Format, kafka: &Kafka) -> event::Format {
     event::Format {
+        values: match format.values {
+            Values::Lossless => ValueFormat::Lossless,
+            Values::Debezium => ValueFormat::Debezium,
+        },
         truncate: match format.truncate {
             Truncate::EachPartition => TruncateFormat::EachPartition,
             Truncate::Once => TruncateFormat::Once,

@@ -63,6 +63,7 @@ fn encoder(truncate: TruncateFormat) -> Encoder {
     let mut encoder = Encoder::new(
         &source,
         Format {
+            values: ValueFormat::Lossless,
             truncate,
             record_bytes_max: 1_000_000,
         },
@@ -196,6 +197,7 @@ fn largest_encoder() -> Encoder {
         database: "sh\\op".to_owned(),
     };
     let format = Format {
+        values: ValueFormat::Lossless,
         truncate: TruncateFormat::EachPartition,
         record_bytes_max: usize::MAX,
     };

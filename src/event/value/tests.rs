@@ -1,5 +1,6 @@
 //! Every type: PostgreSQL's text in, JSON out.
 
+use super::super::ValueFormat;
 use super::super::table::{ColumnShape, TypeShape};
 use super::*;
 
@@ -14,7 +15,12 @@ fn column(type_oid: u32, resolved: Option<TypeShape>) -> ColumnShape {
 
 fn written(column: &ColumnShape, text: &[u8]) -> Result<String, Unexpected> {
     let mut out = Vec::new();
-    write(&Kind::of(column), text, &mut Vec::new(), &mut out)?;
+    write(
+        &Kind::of(column, ValueFormat::Lossless),
+        text,
+        &mut Vec::new(),
+        &mut out,
+    )?;
     let json = String::from_utf8(out).unwrap();
     assert!(
         serde_json::from_str::<serde_json::Value>(&json).is_ok(),

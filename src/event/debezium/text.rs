@@ -1,0 +1,38 @@
+//! Strings as Jackson writes them: characters beyond the basic plane as two escapes, and capital digits.
+
+use std::io::Write;
+
+use super::super::json::{self, Unexpected};
+
+pub(super) fn write(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
+    if json::is_plain(text) {
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
+        return Ok(());
+    }
+    string(std::str::from_utf8(text).map_err(|_| Unexpected)?, out);
+    Ok(())
+}
+
+pub(super) fn string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            '\u{8}' => out.extend_from_slice(b"\\b"),
+            '\u{c}' => out.extend_from_slice(b"\\f"),
+            '\0'..' ' | '\u{10000}'.. => {
+                for unit in character.encode_utf16(&mut [0; 2]) {
+                    // Writing to memory does not fail.
+                    let _ = write!(out, "\\u{unit:04X}");
+                }
+            }
+            _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out.push(b'"');
+}
