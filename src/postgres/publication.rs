@@ -125,8 +125,9 @@ pub async fn check_publication(
 }
 
 async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTable>, Error> {
-    // Column lists and row filters came with 15; before, every column and row is published.
-    const VERSION: &str = "select current_setting('server_version_num')::int >= 150000";
+    // Column lists and row filters came with 15; before, every column and row is published. Generated
+    // columns are published from 18 on, if at all; before, the view names them nevertheless.
+    const VERSION: &str = "select current_setting('server_version_num')::int";
     const TABLES: &str = "
         select c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', FILTER,
                COLUMNS,
@@ -145,16 +146,19 @@ async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTa
     const ALL_COLUMNS: &str = "array(select a.attname::text from pg_attribute a
          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
            and a.attgenerated = '' order by a.attnum)";
+    const LISTED_COLUMNS: &str = "array(select a.attname::text from pg_attribute a
+         where a.attrelid = c.oid and a.attname = any(p.attnames)
+           and a.attgenerated = '' order by a.attnum)";
     let failed = || Error::query("reading the published tables");
-    let recent: bool = client
+    let version: i32 = client
         .query_one(VERSION, &[])
         .await
         .map_err(failed())?
         .get(0);
-    let (filter, columns) = if recent {
-        ("p.rowfilter", "p.attnames::text[]")
-    } else {
-        ("null::text", ALL_COLUMNS)
+    let (filter, columns) = match version {
+        ..150_000 => ("null::text", ALL_COLUMNS),
+        150_000..180_000 => ("p.rowfilter", LISTED_COLUMNS),
+        180_000.. => ("p.rowfilter", "p.attnames::text[]"),
     };
     let query = TABLES.replace("FILTER", filter).replace("COLUMNS", columns);
     let query = query.replace("LEAVES", LEAVES);
