@@ -413,7 +413,9 @@ pub(super) fn slot_error(slot: &str, source: ServerError) -> Error {
         "42704" => Error::SlotMissing { slot },
         "42710" => Error::SlotExists { slot },
         OBJECT_NOT_IN_PREREQUISITE_STATE
-            if source.message.contains("can no longer")
+            // Up to 15, from 16, and from 18 on.
+            if source.message.contains("cannot read from logical")
+                || source.message.contains("can no longer")
                 || source.message.contains("invalidated") =>
         {
             Error::SlotLost {

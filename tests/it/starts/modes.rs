@@ -1,5 +1,9 @@
 //! `source.snapshot`: what each mode does with the slot and the position that it finds.
 
+use tidewater::connection::Connection;
+use tidewater::event::Lsn;
+use tidewater::postgres::{Error, Session, SessionKind};
+
 use super::Scene;
 use super::content::{Content, assert_ended};
 use crate::commands::refused;
@@ -172,6 +176,14 @@ async fn a_lost_slot_is_refused_unless_the_tables_may_be_read_again() {
             .get(0)
     })
     .await;
+    // It may be lost after it was looked at.
+    let connection: Connection = server.url().parse().unwrap();
+    let session = Session::connect(&connection, SessionKind::Replication, &[]).await;
+    let options = [("proto_version", "1"), ("publication_names", "p")];
+    let session = session.unwrap();
+    let lost = session.start_replication(&scene.name, Lsn::ZERO, &options);
+    let lost = lost.await.expect_err("lost");
+    assert!(matches!(lost, Error::SlotLost { .. }), "{lost:?}");
     starts_over(&scene).await;
 }
 
