@@ -19,7 +19,8 @@
 //! | point | `{"x":…,"y":…,"wkb":…,"srid":null}` |
 //! | character types, uuid, json, jsonb, xml, enumerations, network addresses, built-in ranges, tsvector, citext, ltree | string |
 //! | arrays of these | array; in two dimensions as many nulls as it has rows |
-//! | arrays of enumerations, bit and ltree | null: Debezium fails to convert them |
+//! | arrays of enumerations and ltree | array of strings; null if an element is, as Debezium fails to convert it |
+//! | arrays of bit | null, for the same reason |
 //! | all others | the column is left out |
 //!
 //! Each line is what version 3.6.1 was seen to give.
@@ -70,9 +71,9 @@ pub(super) enum Form {
         element: Box<Kind>,
         delimiter: u8,
     },
-    /// An array whose elements Debezium fails to convert, unless there are none.
-    NullUnlessEmpty,
-    /// Always null, for the same reason.
+    /// An array of text that Debezium fails to convert if an element is null.
+    TextsOrNull,
+    /// Always null, since Debezium fails to convert it.
     Null,
     /// A type that Debezium has no form for: events lack the column.
     Dropped,
@@ -100,10 +101,8 @@ impl Form {
             },
             TypeShape::Array { element, delimiter } => {
                 let ltree = TypeShape::Extension("ltree".to_owned());
-                if **element == TypeShape::Enum {
-                    Form::Null
-                } else if **element == ltree {
-                    Form::NullUnlessEmpty
+                if **element == TypeShape::Enum || **element == ltree {
+                    Form::TextsOrNull
                 } else {
                     Form::array(Form::of_shape(element, modifier), *delimiter)
                 }
@@ -206,7 +205,7 @@ impl Form {
             Form::Bit | Form::Bits => "a bit string",
             Form::Hstore => "an hstore",
             Form::Point => "a point",
-            Form::Array { .. } | Form::NullUnlessEmpty => "an array",
+            Form::Array { .. } | Form::TextsOrNull => "an array",
             Form::Null | Form::Dropped => "anything",
         }
     }
@@ -244,10 +243,7 @@ pub(super) fn write(
         Form::Hstore => hstore_string(text, scratch, out),
         Form::Point => point::write(text, out),
         Form::Array { element, delimiter } => write_array(text, element, *delimiter, scratch, out),
-        Form::NullUnlessEmpty => {
-            out.extend_from_slice(if text == b"{}" { b"[]" } else { b"null" });
-            Ok(())
-        }
+        Form::TextsOrNull => texts_or_null(text, scratch, out),
         Form::Null => {
             out.extend_from_slice(b"null");
             Ok(())
@@ -289,6 +285,33 @@ fn write_array(
         out.extend_from_slice(b"null");
     }
     Ok(())
+}
+
+fn texts_or_null(text: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Unexpected> {
+    let start = out.len();
+    array::write(text, &Kind::Debezium(Form::Text), b',', scratch, out)?;
+    if holds_null(out.get(start..).unwrap_or_default()) {
+        out.truncate(start);
+        out.extend_from_slice(b"null");
+    }
+    Ok(())
+}
+
+/// Whether a JSON array of strings holds a null: it is all that has an `n` outside of quotes.
+fn holds_null(json: &[u8]) -> bool {
+    let mut within = false;
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => {
+                bytes.next();
+            }
+            b'"' => within = !within,
+            b'n' if !within => return true,
+            _ => {}
+        }
+    }
+    false
 }
 
 fn is_decimal(kind: &Kind) -> bool {

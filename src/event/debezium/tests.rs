@@ -439,6 +439,8 @@ fn created_types() {
     for (shape, text, expected) in [
         (TypeShape::Enum, "happy", "\"happy\""),
         (array(TypeShape::Enum), "{happy,NULL}", "null"),
+        (array(TypeShape::Enum), "{happy,n}", r#"["happy","n"]"#),
+        (array(TypeShape::Enum), "{}", "[]"),
         (extension("citext"), "Ab", "\"Ab\""),
         (extension("hstore"), r#""a"=>"1""#, r#""{\"a\":\"1\"}""#),
         (
@@ -446,7 +448,7 @@ fn created_types() {
             r#"{"\"a\"=>\"1\"",NULL}"#,
             r#"["{\"a\":\"1\"}",null]"#,
         ),
-        (array(extension("ltree")), "{a.b}", "null"),
+        (array(extension("ltree")), "{a.b,NULL}", "null"),
         (array(extension("ltree")), "{}", "[]"),
         (TypeShape::Builtin(1082), "1969-12-31", "-1"),
         (TypeShape::Composite(Vec::new()), "()", ""),
