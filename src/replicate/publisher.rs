@@ -33,6 +33,9 @@ pub(crate) const POSITION_TOPIC: u32 = 0;
 /// Pause before a failed transaction is tried again; doubles up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How long opening a producer and reading the position are tried again on the same handles: after that
+/// a fresh start has new ones.
+const RETRY_MAX: Duration = Duration::from_secs(30);
 /// How long one call into librdkafka may block before the shutdown flag is looked at again.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -397,10 +400,13 @@ impl Transactions {
     }
 
     fn retry<T>(&self, mut call: impl FnMut() -> Result<T, kafka::Error>) -> Result<T, Error> {
-        let mut backoff = Backoff::new(&self.stop);
+        let (mut backoff, began) = (Backoff::new(&self.stop), Instant::now());
         loop {
             match call() {
-                Err(error) if error.is_transient() => backoff.wait(&error)?,
+                Err(error) if error.is_transient() && began.elapsed() < RETRY_MAX => {
+                    tracing::warn!(%error, "kafka does not answer yet: trying again");
+                    backoff.wait(&error)?;
+                }
                 result => return result.map_err(Error::from),
             }
         }
