@@ -14,8 +14,8 @@ demo: install ## Run the shop on a real PostgreSQL and Kafka; DEMO_SECONDS=60 st
 
 test: install ## Pass every test, against a real PostgreSQL and Kafka
 	cargo build --locked --tests
-	scripts/with-servers cargo test --locked -- --test-threads=4
 	scripts/matrix --short 14 18
+	scripts/with-servers cargo test --locked -- --test-threads=4
 
 matrix: install ## Pass the PostgreSQL-facing tests on every version; MAJORS="14 18" for some of them
 	@scripts/matrix $(MAJORS)
