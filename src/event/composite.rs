@@ -4,11 +4,12 @@
 //! nothing at all between two commas is the null. A composite type in use by a table can neither gain nor
 //! lose attributes, so a text with fewer or more fields than the type is refused.
 
+use memchr::memchr2;
+
 use super::json::Unexpected;
 use super::kind::Kind;
 use super::plan::Label;
-use super::quoted::unquote;
-use super::value;
+use super::quoted::write_part;
 
 /// A field of a composite type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub(super) fn write(text: &[u8], fields: &[Field], out: &mut Vec<u8>) -> Result<
             rest = rest.strip_prefix(b",").ok_or(Unexpected)?;
         }
         field.label.append(out);
-        rest = write_field(rest, &field.kind, out)?;
+        rest = write_part(rest, &field.kind, |text| memchr2(b',', b')', text), out)?;
     }
     out.push(b'}');
     if rest == b")" {
@@ -42,22 +43,4 @@ pub(super) fn write(text: &[u8], fields: &[Field], out: &mut Vec<u8>) -> Result<
     } else {
         Err(Unexpected)
     }
-}
-
-/// Appends one field; gives what follows it.
-fn write_field<'a>(text: &'a [u8], kind: &Kind, out: &mut Vec<u8>) -> Result<&'a [u8], Unexpected> {
-    let (scratch, unused) = (&mut Vec::new(), &mut Vec::new());
-    if let Some(quoted) = text.strip_prefix(b"\"") {
-        let (field, rest) = unquote(quoted, true, scratch)?;
-        value::write(kind, field, unused, out)?;
-        return Ok(rest);
-    }
-    let end = memchr::memchr2(b',', b')', text).ok_or(Unexpected)?;
-    let (field, rest) = text.split_at(end);
-    if field.is_empty() {
-        out.extend_from_slice(b"null");
-    } else {
-        value::write(kind, field, unused, out)?;
-    }
-    Ok(rest)
 }

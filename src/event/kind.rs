@@ -92,9 +92,8 @@ impl Kind {
     /// Any built-in type that is no array.
     fn of_element(oid: u32) -> Self {
         match oid {
-            3904 => Kind::Range(Box::new(Kind::Integer)), // int4range
-            3926 => Kind::Range(Box::new(Kind::Integer)), // int8range
-            3906 => Kind::Range(Box::new(Kind::Plain)),   // numrange
+            3904 | 3926 => Kind::Range(Box::new(Kind::Integer)), // int4range, int8range
+            3906 => Kind::Range(Box::new(Kind::Plain)),          // numrange
             3908 => Kind::Range(Box::new(Kind::Timestamp)),
             3910 => Kind::Range(Box::new(Kind::TimestampTz)),
             3912 => Kind::Range(Box::new(Kind::Date)),

@@ -2,6 +2,8 @@
 //! backslash before it; each of them reads both, so one reader serves all.
 
 use super::json::Unexpected;
+use super::kind::Kind;
+use super::value;
 
 /// Splits after the closing quote of a text whose opening quote has been taken. A part without escapes
 /// is not copied.
@@ -36,6 +38,29 @@ where
         scratch.extend_from_slice(run);
         rest = after;
     }
+}
+
+/// Appends a field of a composite or a bound of a range, nothing at all being the null; gives what
+/// follows it. `end` finds where a part without quotes ends.
+pub(super) fn write_part<'a>(
+    text: &'a [u8],
+    kind: &Kind,
+    end: impl FnOnce(&[u8]) -> Option<usize>,
+    out: &mut Vec<u8>,
+) -> Result<&'a [u8], Unexpected> {
+    let (scratch, unused) = (&mut Vec::new(), &mut Vec::new());
+    if let Some(quoted) = text.strip_prefix(b"\"") {
+        let (part, rest) = unquote(quoted, true, scratch)?;
+        value::write(kind, part, unused, out)?;
+        return Ok(rest);
+    }
+    let (part, rest) = text.split_at(end(text).ok_or(Unexpected)?);
+    if part.is_empty() {
+        out.extend_from_slice(b"null");
+    } else {
+        value::write(kind, part, unused, out)?;
+    }
+    Ok(rest)
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@
 //! A bound that is absent is unbounded, which is not the same as a bound of `infinity`. An empty range
 //! has neither bounds nor brackets.
 
+use memchr::memchr3;
+
 use super::json::Unexpected;
 use super::kind::Kind;
-use super::quoted::unquote;
-use super::value;
+use super::quoted::write_part;
 
 const EMPTY: &[u8] = br#"{"lower":null,"upper":null,"bounds":null,"empty":true}"#;
 
@@ -81,18 +82,5 @@ fn write_bound<'a>(
     element: &Kind,
     out: &mut Vec<u8>,
 ) -> Result<&'a [u8], Unexpected> {
-    let (scratch, unused) = (&mut Vec::new(), &mut Vec::new());
-    if let Some(quoted) = text.strip_prefix(b"\"") {
-        let (bound, rest) = unquote(quoted, true, scratch)?;
-        value::write(element, bound, unused, out)?;
-        return Ok(rest);
-    }
-    let end = memchr::memchr3(b',', b')', b']', text).ok_or(Unexpected)?;
-    let (bound, rest) = text.split_at(end);
-    if bound.is_empty() {
-        out.extend_from_slice(b"null");
-    } else {
-        value::write(element, bound, unused, out)?;
-    }
-    Ok(rest)
+    write_part(text, element, |text| memchr3(b',', b')', b']', text), out)
 }
