@@ -123,10 +123,10 @@ type Pairs = BTreeMap<String, Option<String>>;
 pub(super) fn source_hstore(text: &str, out: &mut String) -> Option<()> {
     let (mut pairs, mut rest) = (Pairs::new(), text);
     while !rest.is_empty() {
-        let (key, after) = unquote(rest.strip_prefix('"')?)?;
+        let (key, after) = unquote(rest.strip_prefix('"')?, false)?;
         let after = after.strip_prefix("=>")?;
         let (value, after) = match after.strip_prefix('"') {
-            Some(quoted) => unquote(quoted).map(|(value, after)| (Some(value), after))?,
+            Some(quoted) => unquote(quoted, false).map(|(value, after)| (Some(value), after))?,
             None => (None, after.strip_prefix("NULL")?),
         };
         pairs.insert(key, value);
@@ -158,7 +158,7 @@ fn push_pairs(pairs: &Pairs, out: &mut String) {
 /// A field or bound up to one of `ends`; nothing at all is the null. Gives what follows it.
 fn source_part<'t>(kind: &Kind, text: &'t str, ends: &[char], out: &mut String) -> Option<&'t str> {
     if let Some(quoted) = text.strip_prefix('"') {
-        let (part, rest) = unquote(quoted)?;
+        let (part, rest) = unquote(quoted, true)?;
         push_element(out, &kind.of_source(&part));
         return Some(rest);
     }
@@ -178,14 +178,16 @@ fn event_part(kind: &Kind, json: &str, out: &mut String) -> Option<()> {
     Some(())
 }
 
-/// Reads up to the closing quote; a backslash takes the next character as it is, and a doubled quote
-/// is one.
-fn unquote(text: &str) -> Option<(String, &str)> {
+/// Reads up to the closing quote; a backslash takes the next character as it is, and where quotes are
+/// `doubled` two of them are one.
+pub(super) fn unquote(text: &str, doubled: bool) -> Option<(String, &str)> {
     let mut part = String::new();
     let mut characters = text.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
         match character {
-            '"' if characters.next_if(|(_, next)| *next == '"').is_some() => part.push('"'),
+            '"' if doubled && characters.next_if(|(_, next)| *next == '"').is_some() => {
+                part.push('"');
+            }
             '"' => return Some((part, text.get(at + 1..)?)),
             '\\' => part.push(characters.next()?.1),
             other => part.push(other),

@@ -199,7 +199,7 @@ impl Kind {
             if let Some(inner) = rest.strip_prefix('{') {
                 rest = self.source_elements(inner, delimiter, out)?;
             } else if let Some(quoted) = rest.strip_prefix('"') {
-                let (element, after) = unquote(quoted)?;
+                let (element, after) = nested::unquote(quoted, false)?;
                 push_element(out, &self.of_source(&element));
                 rest = after;
             } else {
@@ -259,20 +259,6 @@ pub(super) fn push_element(out: &mut String, element: &str) {
     out.push_str(&element.len().to_string());
     out.push(':');
     out.push_str(element);
-}
-
-/// Reads up to the closing quote; a backslash takes the next character as it is.
-fn unquote(text: &str) -> Option<(String, &str)> {
-    let mut element = String::new();
-    let mut characters = text.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '"' => return Some((element, text.get(at + 1..)?)),
-            '\\' => element.push(characters.next()?.1),
-            other => element.push(other),
-        }
-    }
-    None
 }
 
 /// The text of a JSON string; `None` for any other JSON.
