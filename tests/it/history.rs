@@ -63,9 +63,7 @@ impl Shop {
 
 async fn shared() -> Shop {
     let source = support::postgres_database("history").await;
-    let url = support::postgres_url();
-    let (server, _) = url.rsplit_once('/').unwrap();
-    Shop::new(&source, &format!("{server}/{}", source.database())).await
+    Shop::new(&source, &support::database_url(source.database())).await
 }
 
 fn admin() -> AdminClient<DefaultClientContext> {

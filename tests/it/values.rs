@@ -53,7 +53,7 @@ async fn a_row_read_and_a_row_streamed_look_the_same() {
     let prefix = support::unique("values");
     let config = config(&source, &prefix);
     let replicator = Tidewater::start(&["replicate"], &config);
-    until("streaming", async || replicator.log().contains("streaming")).await;
+    replicator.streaming().await;
     database.batch_execute(&row(2)).await.unwrap();
     let rows = rows(&format!("{prefix}.public.v")).await;
     assert_eq!(replicator.terminate().code(), Some(0));
@@ -91,7 +91,7 @@ async fn a_published_generated_column_is_read_and_streamed() {
     );
     database.batch_execute(&sql).await.unwrap();
     let replicator = Tidewater::start(&["replicate"], &config(&source, &prefix));
-    until("streaming", async || replicator.log().contains("streaming")).await;
+    replicator.streaming().await;
     let insert = "insert into g (id, n) values (2, 21)";
     database.batch_execute(insert).await.unwrap();
     let rows = rows(&format!("{prefix}.public.g")).await;

@@ -8,7 +8,7 @@ use tidewater::exit::ExitCode;
 
 use super::{Scene, Servers};
 use crate::model::read_topic;
-use crate::support::{Tidewater, until};
+use crate::support::Tidewater;
 
 /// What the topic of orders must not hold, with words of the error.
 const UNREADABLE: [(&str, &str, &str); 3] = [
@@ -30,7 +30,7 @@ async fn a_record_that_cannot_be_read_is_named() {
     for (what, key, value) in UNREADABLE {
         let scene = Scene::new("content", &Servers::shared(), "default", "").await;
         let replicator = scene.replicate();
-        until("streaming", async || replicator.log().contains("streaming")).await;
+        replicator.streaming().await;
         assert_eq!(replicator.terminate().code(), Some(0));
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", &scene.brokers)

@@ -20,7 +20,7 @@ fn assignments(instance: &Tidewater) -> usize {
 async fn instances_share_the_partitions_and_a_zombie_is_fenced() {
     let scene = Scene::new("group", &Servers::shared(), "default", "").await;
     let replicator = scene.replicate();
-    until("streaming", async || replicator.log().contains("streaming")).await;
+    replicator.streaming().await;
     let load = scene.load();
     let zombie = scene.aggregate();
     until("the first to be assigned", async || {

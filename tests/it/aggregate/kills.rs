@@ -32,7 +32,7 @@ fn is_open(step: &str) -> bool {
 async fn a_consumer_killed_at_any_moment_counts_every_change_once() {
     let scene = Scene::new("retail_kills", &Servers::shared(), "default", ONE_INSTANCE).await;
     let mut replicator = scene.replicate();
-    until("streaming", async || replicator.log().contains("streaming")).await;
+    replicator.streaming().await;
     // Heavy enough that the consumer is seldom without a transaction.
     let load = Load::of(shop::statement, &scene.source, 4, Duration::from_millis(3));
     let kills = Kills {
@@ -60,7 +60,7 @@ async fn a_consumer_killed_at_any_moment_counts_every_change_once() {
 async fn a_consumer_that_dies_at_any_step_and_a_rebuild_give_the_same() {
     let scene = Scene::new("retail_steps", &Servers::shared(), "full", ONE_INSTANCE).await;
     let replicator = scene.replicate();
-    until("streaming", async || replicator.log().contains("streaming")).await;
+    replicator.streaming().await;
     let load = scene.load();
     for (step, arrival) in STEPS {
         let crash = format!(

@@ -12,7 +12,7 @@ async fn sink_and_kafka_may_be_restarted_under_load() {
     };
     let scene = Scene::new("retail_outage", &servers, "default", "").await;
     let replicator = scene.replicate();
-    until("streaming", async || replicator.log().contains("streaming")).await;
+    replicator.streaming().await;
     let load = scene.load();
     let flows = async |more| {
         let goal = load.changes() + more;

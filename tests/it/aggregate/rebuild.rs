@@ -15,7 +15,7 @@ async fn a_rebuild_shares_the_work_with_a_consumer_and_outlives_its_sink() {
     let scene = Scene::new("rebuild", &servers, "default", "").await;
     let replicator = scene.replicate();
     let consumer = scene.aggregate();
-    until("streaming", async || replicator.log().contains("streaming")).await;
+    replicator.streaming().await;
     let load = scene.load();
     until("some history", async || load.changes() > 1_000).await;
     load.stop().await;

@@ -47,6 +47,18 @@ async fn delete_stock(scene: &Scene) {
     }
 }
 
+/// Replicator and consumer, once everything has been applied.
+async fn flowing(scene: &Scene) -> (Tidewater, Tidewater) {
+    let replicator = scene.replicate();
+    let consumer = scene.aggregate();
+    until("the consumer", async || {
+        consumer.log().contains("partitions assigned")
+    })
+    .await;
+    scene.applied().await;
+    (replicator, consumer)
+}
+
 /// Sets the level of a few products of one store, and waits for the records.
 async fn stock(scene: &Scene, store: usize) {
     let topic = scene.topic("inventory");
@@ -62,13 +74,7 @@ async fn stock(scene: &Scene, store: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deleted_records_that_are_still_needed_are_refused() {
     let scene = Scene::new("deleted", &Servers::shared(), "default", "").await;
-    let replicator = scene.replicate();
-    let consumer = scene.aggregate();
-    until("the consumer", async || {
-        consumer.log().contains("partitions assigned")
-    })
-    .await;
-    scene.applied().await;
+    let (replicator, consumer) = flowing(&scene).await;
 
     // What it has asked for already is answered with the first store's rows, never with the second's.
     consumer.signal(Signal::SIGSTOP);
@@ -100,13 +106,7 @@ async fn deleted_records_that_are_still_needed_are_refused() {
 async fn partitions_that_were_added_are_refused() {
     let attentive = "[kafka.consumer]\n\"topic.metadata.refresh.interval.ms\" = \"500\"";
     let scene = Scene::new("added", &Servers::shared(), "default", attentive).await;
-    let replicator = scene.replicate();
-    let consumer = scene.aggregate();
-    until("the consumer", async || {
-        consumer.log().contains("partitions assigned")
-    })
-    .await;
-    scene.applied().await;
+    let (replicator, consumer) = flowing(&scene).await;
     let topic = scene.topic("orders");
     let five = NewPartitions::new(&topic, 5);
     let added = admin(&scene).create_partitions([&five], &AdminOptions::new());
@@ -126,13 +126,7 @@ async fn partitions_that_were_added_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_that_nobody_can_read_ends_consumer_and_rebuild() {
     let scene = Scene::new("unreadable", &Servers::shared(), "default", "").await;
-    let replicator = scene.replicate();
-    let consumer = scene.aggregate();
-    until("the consumer", async || {
-        consumer.log().contains("partitions assigned")
-    })
-    .await;
-    scene.applied().await;
+    let (replicator, consumer) = flowing(&scene).await;
     let topic = scene.topic("customers");
     let producer: BaseProducer = client(&scene).create().unwrap();
     let record = BaseRecord::to(&topic).partition(1).key("k").payload("v");

@@ -23,7 +23,7 @@ async fn limit(scene: &Scene, topic: &str, bytes: &str) {
 async fn a_refused_delivery_aborts_its_transaction_and_is_sent_again() {
     let scene = Scene::shared("delivery").await;
     let mut replicator = scene.replicate();
-    until("streaming", async || replicator.log().contains("streaming")).await;
+    replicator.streaming().await;
     let topic = format!("{}.public.t", scene.prefix);
     limit(&scene, &topic, "1000").await;
     // One record that is refused, and one beside it that is not.

@@ -28,7 +28,7 @@ async fn old_rows_are_whole_across_kills() {
     let load = scene.load();
     until("rows to read", async || load.changes() > 500).await;
     let first = scene.replicate();
-    until("streaming", async || first.log().contains("streaming")).await;
+    first.streaming().await;
     assert_eq!(first.terminate().code(), Some(0));
     let kills = Kills {
         role: Role::Replicate,

@@ -25,7 +25,7 @@ async fn a_replicator_killed_at_any_moment_loses_and_repeats_nothing() {
     let load = scene.load();
     until("rows to read", async || load.changes() > 500).await;
     let first = scene.replicate();
-    until("streaming", async || first.log().contains("streaming")).await;
+    first.streaming().await;
     assert_eq!(first.terminate().code(), Some(0));
     let kills = Kills {
         role: Role::Replicate,

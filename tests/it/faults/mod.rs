@@ -14,7 +14,7 @@ use tidewater::connection::{Connection, Database, connect};
 
 use crate::model::Beginning;
 use crate::support::load::{self, Load, create_tables};
-use crate::support::{self, Tidewater, until};
+use crate::support::{self, Tidewater};
 
 /// A source under load, and how it is replicated.
 struct Scene {
@@ -29,11 +29,14 @@ struct Scene {
 impl Scene {
     /// A database of its own on the shared servers.
     async fn shared(name: &str) -> Scene {
+        Scene::on(name, &support::kafka_brokers(), "").await
+    }
+
+    /// A database of its own on the shared server, and any broker.
+    async fn on(name: &str, brokers: &str, more: &str) -> Scene {
         let source = support::postgres_database(name).await;
-        let url = support::postgres_url();
-        let (server, _) = url.rsplit_once('/').unwrap();
-        let url = format!("{server}/{}", source.database());
-        Scene::new(name, source, &url, &support::kafka_brokers(), "").await
+        let url = support::database_url(source.database());
+        Scene::new(name, source, &url, brokers, more).await
     }
 
     /// Any servers; `more` is added to `[kafka]`.
@@ -79,7 +82,7 @@ impl Scene {
     async fn assert_exactly_once(&self) {
         let last = self.replicate();
         // A slot that a snapshot has just made is confirmed up to now, and nothing is read yet.
-        until("streaming", async || last.log().contains("streaming")).await;
+        last.streaming().await;
         self.caught_up().await;
         let ended = last.terminate();
         assert_eq!(ended.code(), Some(0), "{}", ended.log);

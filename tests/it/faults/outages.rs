@@ -7,9 +7,7 @@ use tidewater::connection::{Connection, connect};
 
 use super::Scene;
 use crate::support::load::Load;
-use crate::support::{
-    Kafka, Postgres, Tidewater, kafka_brokers, postgres_database, postgres_url, until,
-};
+use crate::support::{Kafka, Postgres, kafka_brokers, until};
 
 /// How long the replicator lets its source be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -24,10 +22,6 @@ async fn flows(load: &Load, more: u64) {
     until("the load to go on", async || load.changes() >= goal).await;
 }
 
-async fn streaming(replicator: &Tidewater) {
-    until("streaming", async || replicator.log().contains("streaming")).await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_may_be_restarted_under_load() {
     let server = Postgres::start(&["wal_level=logical"]);
@@ -35,7 +29,7 @@ async fn postgres_may_be_restarted_under_load() {
     let scene = Scene::new("pg_restart", source, &server.url(), &kafka_brokers(), "").await;
     let load = scene.load();
     let mut replicator = scene.replicate();
-    streaming(&replicator).await;
+    replicator.streaming().await;
     for mode in ["immediate", "fast", "immediate"] {
         flows(&load, 300).await;
         server.stop(mode);
@@ -53,23 +47,14 @@ async fn postgres_may_be_restarted_under_load() {
     scene.assert_exactly_once().await;
 }
 
-/// A scene on a broker of its own.
-async fn with_broker(name: &str, kafka: &Kafka) -> Scene {
-    let source = postgres_database(name).await;
-    let url = postgres_url();
-    let (server, _) = url.rsplit_once('/').unwrap();
-    let url = format!("{server}/{}", source.database());
-    let short = "transaction_timeout = \"3s\"";
-    Scene::new(name, source, &url, &kafka.brokers(), short).await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kafka_may_be_killed_and_stalled_under_load() {
     let mut kafka = Kafka::start();
-    let scene = with_broker("kafka_restart", &kafka).await;
+    let short = "transaction_timeout = \"3s\"";
+    let scene = Scene::on("kafka_restart", &kafka.brokers(), short).await;
     let load = scene.load();
     let mut replicator = scene.replicate();
-    streaming(&replicator).await;
+    replicator.streaming().await;
     for _ in 0..2 {
         flows(&load, 300).await;
         kafka.kill();

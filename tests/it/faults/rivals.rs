@@ -5,30 +5,30 @@ use tidewater::exit::ExitCode;
 use tidewater::postgres;
 
 use super::Scene;
-use crate::support::{Kafka, postgres_database, postgres_url, until};
+use crate::support::{Kafka, Tidewater, until};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_replicator_waits_and_takes_over() {
-    let scene = Scene::shared("second").await;
-    let load = scene.load();
+/// One that streams, and one that waits for its lease.
+async fn rivals(scene: &Scene) -> (Tidewater, Tidewater) {
     let first = scene.replicate();
-    until("the first to stream", async || {
-        first.log().contains("streaming")
-    })
-    .await;
+    first.streaming().await;
     let second = scene.replicate();
     until("the second to wait", async || {
         second.log().contains("holds the lease")
     })
     .await;
+    (first, second)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_replicator_waits_and_takes_over() {
+    let scene = Scene::shared("second").await;
+    let load = scene.load();
+    let (first, second) = rivals(&scene).await;
     let goal = load.changes() + 500;
     until("more load", async || load.changes() >= goal).await;
     assert!(!second.log().contains("streaming"), "{}", second.log());
     first.kill();
-    until("the second to stream", async || {
-        second.log().contains("streaming")
-    })
-    .await;
+    second.streaming().await;
     let goal = load.changes() + 500;
     until("more load", async || load.changes() >= goal).await;
     load.stop().await;
@@ -40,23 +40,10 @@ async fn a_second_replicator_waits_and_takes_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_replicator_outlives_an_outage_at_its_takeover() {
     let mut kafka = Kafka::start();
-    let source = postgres_database("takeover").await;
-    let url = postgres_url();
-    let (server, _) = url.rsplit_once('/').unwrap();
-    let url = format!("{server}/{}", source.database());
-    let mut scene = Scene::new("takeover", source, &url, &kafka.brokers(), "").await;
+    let mut scene = Scene::on("takeover", &kafka.brokers(), "").await;
     let impatient = "[source]\nstart_timeout = \"0s\"\n";
     scene.config = scene.config.replacen("[source]\n", impatient, 1);
-    let first = scene.replicate();
-    until("the first to stream", async || {
-        first.log().contains("streaming")
-    })
-    .await;
-    let second = scene.replicate();
-    until("the second to wait", async || {
-        second.log().contains("holds the lease")
-    })
-    .await;
+    let (first, second) = rivals(&scene).await;
     kafka.kill();
     first.kill();
     until("the second to meet the outage", async || {
@@ -64,10 +51,7 @@ async fn a_second_replicator_outlives_an_outage_at_its_takeover() {
     })
     .await;
     kafka.resume();
-    until("the second to stream", async || {
-        second.log().contains("streaming")
-    })
-    .await;
+    second.streaming().await;
     assert_eq!(second.terminate().code(), Some(0));
 }
 
@@ -75,16 +59,7 @@ async fn a_second_replicator_outlives_an_outage_at_its_takeover() {
 async fn a_zombie_publishes_nothing() {
     let scene = Scene::shared("zombie").await;
     let load = scene.load();
-    let zombie = scene.replicate();
-    until("the first to stream", async || {
-        zombie.log().contains("streaming")
-    })
-    .await;
-    let second = scene.replicate();
-    until("the second to wait", async || {
-        second.log().contains("holds the lease")
-    })
-    .await;
+    let (zombie, second) = rivals(&scene).await;
 
     zombie.signal(Signal::SIGSTOP);
     // Its lease is gone although it lives: as after a cut network.
@@ -98,10 +73,7 @@ async fn a_zombie_publishes_nothing() {
         .execute(end, &[&holder.unwrap().0])
         .await
         .unwrap();
-    until("the second to stream", async || {
-        second.log().contains("streaming")
-    })
-    .await;
+    second.streaming().await;
     let goal = load.changes() + 300;
     until("more load", async || load.changes() >= goal).await;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Scene;
 use crate::model::{position, scan_topic};
-use crate::support::{caught_up_within, until};
+use crate::support::caught_up_within;
 
 const ROWS: i64 = 2_000_000;
 const RESIDENT_BYTES_MAX: u64 = 128 << 20;
@@ -15,7 +15,7 @@ async fn a_transaction_of_two_million_rows_is_published_once_in_bounded_memory()
     let table = "create table public.wide (id bigint primary key, note text)";
     scene.database.batch_execute(table).await.unwrap();
     let first = scene.replicate();
-    until("streaming", async || first.log().contains("streaming")).await;
+    first.streaming().await;
     assert_eq!(first.terminate().code(), Some(0));
     let insert =
         "insert into wide select id, 'row ' || id from generate_series(1, $1::bigint) as id";

@@ -96,6 +96,11 @@ impl Tidewater {
         kill(self.pid(), signal).unwrap();
     }
 
+    /// Waits until the replicator streams.
+    pub(crate) async fn streaming(&self) {
+        super::until("streaming", async || self.log().contains("streaming")).await;
+    }
+
     /// Its process id.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().try_into().unwrap())

@@ -66,17 +66,15 @@ async fn every_value_of_every_type_goes_there_and_back() {
     let mut rng = ChaCha8Rng::seed_from_u64(seed());
     fill(&database, &columns, &mut rng, 0..ROWS / 2).await;
     let prefix = support::unique("types");
-    let url = support::postgres_url();
-    let (server, _) = url.rsplit_once('/').unwrap();
     let config = format!(
-        "[source]\nurl = \"{server}/{}\"\nslot = \"{prefix}\"\npublication = \"{prefix}\"\n\
+        "[source]\nurl = \"{}\"\nslot = \"{prefix}\"\npublication = \"{prefix}\"\n\
          tables = [\"public.there\"]\n\
          [kafka]\nbrokers = \"{}\"\nprefix = \"{prefix}\"\npartitions = 1\n",
-        source.database(),
+        support::database_url(source.database()),
         kafka_brokers()
     );
     let replicator = Tidewater::start(&["replicate"], &config);
-    until("streaming", async || replicator.log().contains("streaming")).await;
+    replicator.streaming().await;
     fill(&database, &columns, &mut rng, ROWS / 2..ROWS).await;
     let topic = format!("{prefix}.public.there");
     // With the end of the snapshot.
