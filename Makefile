@@ -12,7 +12,8 @@ install: ## Install what is missing: system packages, Kafka's jars
 demo: install ## Run the shop on a real PostgreSQL and Kafka; DEMO_SECONDS=60 stops by itself
 	@scripts/demo
 
-test: install ## Pass every test, against a real PostgreSQL and Kafka
+test: ## Pass every test, against a real PostgreSQL, Kafka and Debezium
+	@scripts/install tests
 	cargo build --locked --tests
 	scripts/matrix --short 14 18
 	scripts/with-servers cargo test --locked -- --test-threads=4

@@ -20,6 +20,7 @@ mod histories;
 mod history;
 mod login;
 mod model;
+mod parity;
 mod postgres;
 mod promotions;
 mod servers;

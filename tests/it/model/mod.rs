@@ -27,4 +27,4 @@ mod topic;
 pub(crate) use calendar::micros;
 pub(crate) use journal::{Beginning, Journal, assert_every_change_once, journal_sql};
 pub(crate) use naive::{Aggregates, Habit, History, Sales, StockHour, position};
-pub(crate) use topic::{Record, read_topic, scan_topic};
+pub(crate) use topic::{Record, read_topic, read_topics, scan_topic};

@@ -1,5 +1,6 @@
 //! What a topic holds under read_committed, partition by partition.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -36,6 +37,49 @@ pub(crate) fn read_topic(brokers: &str, topic: &str) -> Vec<Record> {
     let mut records = Vec::new();
     scan_topic(brokers, topic, |record| records.push(record));
     records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// As [`read_topic`], of every topic with that beginning, by name; those without a record are left out.
+pub(crate) fn read_topics(brokers: &str, beginning: &str) -> BTreeMap<String, Vec<Record>> {
+    let consumer = consumer(brokers, "read_committed");
+    let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
+    let mut assignment = TopicPartitionList::new();
+    for topic in metadata.topics() {
+        if !topic.name().starts_with(beginning) {
+            continue;
+        }
+        let partitions: Vec<i32> = topic
+            .partitions()
+            .iter()
+            .map(rdkafka::metadata::MetadataPartition::id)
+            .collect();
+        for (partition, _) in stable_ends(brokers, &consumer, topic.name(), &partitions) {
+            assignment
+                .add_partition_offset(topic.name(), partition, Offset::Beginning)
+                .unwrap();
+        }
+    }
+    consumer.assign(&assignment).unwrap();
+    let mut records: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+    let deadline = Instant::now() + PATIENCE;
+    // Nobody writes any more: each partition's end is met once.
+    let mut open = assignment.count();
+    while open > 0 {
+        assert!(Instant::now() < deadline, "{open} partitions not read");
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) => records
+                .entry(message.topic().to_owned())
+                .or_default()
+                .push(copy(&message)),
+            Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+            Some(Err(error)) => panic!("{beginning}: {error}"),
+            None => {}
+        }
+    }
+    for records in records.values_mut() {
+        records.sort_by_key(|record| (record.partition, record.offset));
+    }
     records
 }
 

@@ -1,6 +1,7 @@
 //! What every integration test needs: the shared servers that `scripts/with-servers` has started, names
 //! that no other test uses, private servers, and waiting for a condition.
 
+mod debezium;
 mod kafka;
 mod kills;
 pub(crate) mod load;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tidewater::connection::{Connection, Database, connect};
 use tidewater::event::Lsn;
 
+pub(crate) use debezium::{Connector, Debezium};
 pub(crate) use kafka::Kafka;
 pub(crate) use kills::Kills;
 pub(crate) use postgres::{Postgres, free_port};

@@ -1,0 +1,12 @@
+update toast set n = 2 where id = 101;
+update whole set t = 'b' where id = 101;
+update whole set id = 103 where id = 102;
+delete from whole where id = 101;
+update numbers set id = 206 where id = 105;
+delete from numbers where id = 101;
+delete from texts where id = 101;
+begin;
+insert into keyless values (7, 'one');
+insert into keyless values (8, 'two');
+commit;
+truncate keyless;

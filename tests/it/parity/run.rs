@@ -1,0 +1,182 @@
+//! One run for all tests here: tables and rows, both systems, changes, and what they have written.
+
+use std::collections::BTreeMap;
+
+use tidewater::connection::{Database, connect};
+use tidewater::event::Lsn;
+use tokio::sync::OnceCell;
+
+use super::events::Event;
+use crate::model::read_topics;
+use crate::support::{self, Connector, Debezium, Tidewater, kafka_brokers, until};
+
+const TABLES: &str = include_str!("tables.sql");
+/// `$ID` is before the first key of each table.
+const ROWS: &str = include_str!("rows.sql");
+const CHANGES: &str = include_str!("changes.sql");
+const PUBLICATION: &str = "parity";
+
+/// How both are configured: Debezium's settings, and tidewater's.
+pub(super) struct Mode {
+    pub(super) name: &'static str,
+    pub(super) theirs: &'static [(&'static str, &'static str)],
+    pub(super) ours: &'static str,
+}
+
+pub(super) const MODES: &[Mode] = &[Mode {
+    name: "defaults",
+    theirs: &[],
+    ours: "",
+}];
+
+/// Events by `schema.table`, in the order of the one partition.
+pub(super) type Topics = BTreeMap<String, Vec<Event>>;
+
+/// What both wrote in one mode.
+pub(super) struct Captured {
+    pub(super) theirs: Topics,
+    pub(super) ours: Topics,
+}
+
+/// What both wrote, by mode. The first test to ask runs them.
+pub(super) async fn captured() -> &'static BTreeMap<&'static str, Captured> {
+    static CAPTURED: OnceCell<BTreeMap<&str, Captured>> = OnceCell::const_new();
+    CAPTURED.get_or_init(run).await
+}
+
+async fn run() -> BTreeMap<&'static str, Captured> {
+    let source = support::postgres_database("parity").await;
+    let database = connect(&source).await.unwrap();
+    database.batch_execute(TABLES).await.unwrap();
+    database.batch_execute(&rows(0)).await.unwrap();
+
+    let prefixes: Vec<(String, String)> = MODES
+        .iter()
+        .map(|_| {
+            (
+                support::unique("parity_theirs"),
+                support::unique("parity_ours"),
+            )
+        })
+        .collect();
+    let mut debezium = start_debezium(source.database(), &prefixes);
+    let replicators = start_replicators(source.database(), &prefixes);
+    for replicator in &replicators {
+        replicator.streaming().await;
+    }
+    for (theirs, _) in &prefixes {
+        // A slot's snapshot is as of its creation: whatever comes now will be streamed.
+        until("Debezium's snapshot", async || {
+            debezium.assert_running();
+            exists(&database, theirs).await && has_events(theirs)
+        })
+        .await;
+    }
+    database.batch_execute(&rows(100)).await.unwrap();
+    database.batch_execute(CHANGES).await.unwrap();
+    let end = position(&database).await;
+    database
+        .batch_execute("insert into marker values (1)")
+        .await
+        .unwrap();
+    for slot in prefixes.iter().flat_map(|(theirs, ours)| [theirs, ours]) {
+        until(slot, async || {
+            debezium.assert_running();
+            confirmed(&database, slot).await >= end
+        })
+        .await;
+    }
+    drop(debezium);
+    for replicator in replicators {
+        assert_eq!(replicator.terminate().code(), Some(0));
+    }
+    MODES
+        .iter()
+        .zip(&prefixes)
+        .map(|(mode, (theirs, ours))| {
+            let captured = Captured {
+                theirs: topics(theirs),
+                ours: topics(ours),
+            };
+            (mode.name, captured)
+        })
+        .collect()
+}
+
+fn rows(first: i64) -> String {
+    ROWS.replace("$ID", &first.to_string())
+}
+
+fn start_debezium(database: &str, prefixes: &[(String, String)]) -> Debezium {
+    let settings: Vec<Vec<(&str, &str)>> = MODES
+        .iter()
+        .map(|mode| {
+            let mut settings = vec![("publication.name", PUBLICATION)];
+            settings.extend_from_slice(mode.theirs);
+            settings
+        })
+        .collect();
+    let connectors: Vec<Connector<'_>> = prefixes
+        .iter()
+        .zip(&settings)
+        .map(|((name, _), settings)| Connector {
+            name,
+            database,
+            settings,
+        })
+        .collect();
+    Debezium::start(&connectors)
+}
+
+fn start_replicators(database: &str, prefixes: &[(String, String)]) -> Vec<Tidewater> {
+    let start = |(mode, (_, prefix)): (&Mode, &(String, String))| {
+        let config = format!(
+            "[source]\nurl = \"{}\"\nslot = \"{prefix}\"\npublication = \"{PUBLICATION}\"\n\
+             tables = [\"*.*\"]\nheartbeat_interval = \"0s\"\n\
+             [kafka]\nbrokers = \"{}\"\nprefix = \"{prefix}\"\npartitions = 1\n\
+             [format]\nvalues = \"debezium\"\ntruncate = \"once\"\n{}",
+            support::database_url(database),
+            kafka_brokers(),
+            mode.ours
+        );
+        Tidewater::start(&["replicate"], &config)
+    };
+    MODES.iter().zip(prefixes).map(start).collect()
+}
+
+async fn exists(database: &Database, slot: &str) -> bool {
+    let query = "select from pg_replication_slots where slot_name = $1";
+    let slots = database.query(query, &[&slot]).await.unwrap();
+    !slots.is_empty()
+}
+
+/// Whether the row that was there before has been read.
+fn has_events(prefix: &str) -> bool {
+    let topic = format!("{prefix}.public.zz_last");
+    let topics = read_topics(&kafka_brokers(), &topic);
+    topics.contains_key(&topic)
+}
+
+async fn position(database: &Database) -> Lsn {
+    let now = "select pg_current_wal_lsn()::text";
+    let now: String = database.query_one(now, &[]).await.unwrap().get(0);
+    now.parse().unwrap()
+}
+
+async fn confirmed(database: &Database, slot: &str) -> Lsn {
+    let slot = tidewater::postgres::read_slot(database, slot).await;
+    let confirmed = slot.unwrap().and_then(|slot| slot.confirmed_flush_lsn);
+    confirmed.unwrap_or(Lsn::ZERO)
+}
+
+/// Every event by the table's name.
+fn topics(prefix: &str) -> Topics {
+    let beginning = format!("{prefix}.");
+    read_topics(&kafka_brokers(), &beginning)
+        .into_iter()
+        .map(|(topic, records)| {
+            let events = records.into_iter().filter_map(Event::of).collect();
+            (topic.trim_start_matches(&beginning).to_owned(), events)
+        })
+        .collect()
+}
