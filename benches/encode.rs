@@ -36,7 +36,7 @@ fn main() -> support::Fallible<()> {
         }
     });
     let relation = relation.ok_or("the capture has no relation message")?;
-    let table = relation.table(&relation.identity(), |_| None);
+    let table = relation.table(&relation.identity(), |column| column);
     let plan = encoder.compile(&table, 0);
     let mut out = Batch::with_capacity(BATCH_BYTES + (1 << 20), 16_384);
     let mut change = Change {

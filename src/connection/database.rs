@@ -84,12 +84,20 @@ async fn log_in(connection: &Connection, dialed: Dialed) -> Result<Database, Err
     })
 }
 
+/// Text that the catalog has of values, in defaults for instance, looks as in the stream.
+const SETTINGS: [(&str, &str); 4] = [
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "iso_8601"),
+    ("bytea_output", "hex"),
+];
+
 fn client_config(connection: &Connection, dialed: &Dialed) -> Config {
     let keepalive = connection.keepalive().server_settings();
     let settings = keepalive
         .iter()
         .map(|(name, value)| (*name, value.as_str()));
-    let options = connection.start_up_options(settings.chain([("TimeZone", "UTC")]));
+    let options = connection.start_up_options(settings.chain(SETTINGS));
     let mut config = Config::new();
     config
         .user(connection.user())

@@ -15,6 +15,7 @@ mod change;
 mod composite;
 mod context;
 mod debezium;
+mod default;
 mod encoder;
 mod envelope;
 mod error;
@@ -37,6 +38,7 @@ pub use batch::{Batch, Header, Record};
 pub use change::{
     Change, HEARTBEAT_PREFIX, LogicalMessage, SnapshotFlag, SnapshotRead, Transaction,
 };
+pub use default::ColumnDefault;
 pub use encoder::{
     Encoder, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, SourceName, TruncateFormat, ValueFormat,
 };
@@ -47,4 +49,4 @@ pub use mark::{MARK_HEADER, POSITION_HEADER, SNAPSHOT_END, TIME_HEADER};
 pub use plan::Plan;
 pub use position::{Epoch, ParsePositionError, Position};
 pub use row::{Column, OldRow, Row};
-pub use table::{ColumnShape, ReplicaIdentity, Table, TypeShape, record_key};
+pub use table::{ColumnFacts, ColumnShape, ReplicaIdentity, Table, TypeShape, record_key};

@@ -1,7 +1,9 @@
 //! A table's shape: all that the encoder has to know of it before its first row.
 //!
 //! It comes from a relation message while streaming and from the catalog in a snapshot; what a
-//! relation message lacks (the primary key, and what lies behind a type's oid) the catalog adds.
+//! relation message lacks (the primary key, what lies behind a type's oid, defaults) the catalog adds.
+
+use super::default::ColumnDefault;
 
 /// What the server sends of the old row, `REPLICA IDENTITY …` of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,18 +47,30 @@ pub struct Table {
     pub key: Vec<usize>,
 }
 
-/// A column's name and type.
+/// A column's name and type, and what else is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnShape {
     /// Column name.
     pub name: String,
     /// `pg_attribute.atttypid`.
     pub type_oid: u32,
-    /// `pg_attribute.atttypmod`, −1 for none.
+    /// `pg_attribute.atttypmod`, of a domain its base type's; −1 for none.
     pub type_modifier: i32,
     /// What the catalog says of a type that PostgreSQL was not born with (oid from 16384); `None`
     /// for built-in types, and for types the catalog was not asked about, which go as their text.
     pub resolved: Option<TypeShape>,
+    /// What only the catalog says of it.
+    pub facts: ColumnFacts,
+}
+
+/// What the catalog says of a column beside its type. It is as of now, not as of a change's place in the
+/// log; a column that it no longer has is nullable and without default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnFacts {
+    /// `not null`.
+    pub not_null: bool,
+    /// Its default. A generated column has none.
+    pub default: Option<ColumnDefault>,
 }
 
 /// What lies behind the oid of a type that somebody created.

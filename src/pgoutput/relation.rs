@@ -4,7 +4,7 @@
 //! after its definition changed, possibly in the middle of a transaction.
 
 use super::cursor::{Cursor, ParseError};
-use crate::event::{ColumnShape, ReplicaIdentity, Table, TypeShape, record_key};
+use crate::event::{ColumnFacts, ColumnShape, ReplicaIdentity, Table, record_key};
 
 /// A table as the server announces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,12 +87,12 @@ impl Relation {
             .collect()
     }
 
-    /// The encoder's view of it. `primary_key` are indexes into the columns; `resolve` tells what the
-    /// catalog knows about a type oid that is not built in.
+    /// The encoder's view of it. `primary_key` are indexes into the columns; `complete` adds to a column
+    /// what the catalog knows.
     pub fn table(
         &self,
         primary_key: &[usize],
-        mut resolve: impl FnMut(u32) -> Option<TypeShape>,
+        complete: impl FnMut(ColumnShape) -> ColumnShape,
     ) -> Table {
         Table {
             schema: self.schema.clone(),
@@ -105,8 +105,10 @@ impl Relation {
                     name: column.name.clone(),
                     type_oid: column.type_oid,
                     type_modifier: column.type_modifier,
-                    resolved: resolve(column.type_oid),
+                    resolved: None,
+                    facts: ColumnFacts::default(),
                 })
+                .map(complete)
                 .collect(),
             key: record_key(primary_key, self.replica_identity, &self.identity()),
         }

@@ -9,7 +9,9 @@ use std::collections::HashMap;
 use tokio_postgres::Client;
 
 use super::{Error, TableName};
-use crate::event::{ColumnShape, ReplicaIdentity, Table, TypeShape, record_key};
+use crate::event::{
+    ColumnDefault, ColumnFacts, ColumnShape, ReplicaIdentity, Table, TypeShape, record_key,
+};
 
 /// Oids below this belong to types built into the server.
 const FIRST_CREATED_OID: u32 = 16384;
@@ -53,8 +55,6 @@ pub struct Column {
     pub shape: ColumnShape,
     /// The type as SQL writes it, `numeric(12,2)`; a literal can be cast to it.
     pub type_name: String,
-    /// `not null`.
-    pub not_null: bool,
     /// Generated and stored.
     pub generated: bool,
 }
@@ -175,7 +175,9 @@ async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
                (select array_position(i.indkey::smallint[], a.attnum) from pg_index i
                  where i.indrelid = a.attrelid and i.indisreplident
                    and array_position(i.indkey::smallint[], a.attnum) < i.indnkeyatts),
-               a.attgenerated = 's'
+               a.attgenerated = 's',
+               (select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d
+                 where (d.adrelid, d.adnum) = (a.attrelid, a.attnum) and a.attgenerated = '')
           from pg_attribute a
          where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
            and a.attgenerated in ('', 's')
@@ -191,16 +193,19 @@ async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
     let describe = |row: &tokio_postgres::Row| {
         let type_oid = row.get(1);
         let resolved = (type_oid >= FIRST_CREATED_OID).then(|| types.resolve(type_oid, 0));
-        let type_modifier = row.get(2);
+        let expression: Option<&str> = row.get(8);
         Column {
             shape: ColumnShape {
                 name: row.get(0),
                 type_oid,
-                type_modifier,
+                type_modifier: types.modifier(type_oid, row.get(2)),
                 resolved,
+                facts: ColumnFacts {
+                    not_null: row.get(4),
+                    default: expression.and_then(ColumnDefault::of_expression),
+                },
             },
             type_name: row.get(3),
-            not_null: row.get(4),
             generated: row.get(7),
         }
     };
@@ -229,6 +234,8 @@ struct Type {
     is_array: bool,
     element: u32,
     base: u32,
+    /// Of a domain, for its base.
+    modifier: i32,
     delimiter: String,
     /// Of a range or multirange.
     subtype: Option<u32>,
@@ -264,7 +271,8 @@ impl Types {
                             and attnum > 0 and not attisdropped order by attnum),
                    array(select atttypid from pg_attribute
                           where t.typtype = 'c' and attrelid = t.typrelid
-                            and attnum > 0 and not attisdropped order by attnum)
+                            and attnum > 0 and not attisdropped order by attnum),
+                   typtypmod
               from reached join pg_type t using (oid)";
         if oids.is_empty() {
             return Ok(Types(HashMap::new()));
@@ -279,6 +287,7 @@ impl Types {
                 is_array: row.get(3),
                 element: row.get(4),
                 base: row.get(5),
+                modifier: row.get(10),
                 delimiter: row.get(6),
                 subtype: row.get(7),
                 attributes: names.into_iter().zip(types).collect(),
@@ -286,6 +295,18 @@ impl Types {
             (row.get(0), described)
         };
         Ok(Types(rows.iter().map(read).collect()))
+    }
+
+    /// The modifier of a column: its own, or that of the domain that has one.
+    fn modifier(&self, mut oid: u32, own: i32) -> i32 {
+        for _ in 0..TYPE_DEPTH_MAX {
+            match self.0.get(&oid).filter(|described| described.kind == "d") {
+                Some(domain) if own < 0 && domain.modifier < 0 => oid = domain.base,
+                Some(domain) if own < 0 => return domain.modifier,
+                _ => break,
+            }
+        }
+        own
     }
 
     fn resolve(&self, oid: u32, depth: usize) -> TypeShape {

@@ -9,7 +9,7 @@ use super::Error;
 use super::capture::CapturedTable;
 use crate::config::settings::Kafka;
 use crate::connection::Database;
-use crate::event::{Encoder, ReplicaIdentity, Table, TypeShape};
+use crate::event::{ColumnShape, Encoder, ReplicaIdentity, Table};
 use crate::kafka::{self, Admin, TopicRecord, TopicSpec, topics};
 use crate::pgoutput::Relation;
 use crate::postgres::{self, TableShape};
@@ -147,12 +147,27 @@ fn encoded_table(relation: &Relation, shape: Option<&TableShape>) -> Table {
     if shape.is_none() && relation.replica_identity == ReplicaIdentity::Default {
         key = relation.identity();
     }
-    let resolved: HashMap<u32, TypeShape> = shape
-        .into_iter()
-        .flat_map(|shape| &shape.columns)
-        .filter_map(|column| Some((column.shape.type_oid, column.shape.resolved.clone()?)))
-        .collect();
-    relation.table(&key, |type_oid| resolved.get(&type_oid).cloned())
+    let columns = shape.map_or(&[][..], |shape| &shape.columns);
+    relation.table(&key, |column| completed(column, columns))
+}
+
+/// A column of a relation message with what the catalog adds: the meaning of a created type's oid, from
+/// any column that has it, and the facts of the column of that name.
+fn completed(mut column: ColumnShape, columns: &[postgres::Column]) -> ColumnShape {
+    let shapes = || columns.iter().map(|column| &column.shape);
+    let created =
+        |shape: &&ColumnShape| shape.type_oid == column.type_oid && shape.resolved.is_some();
+    if let Some(same_type) = shapes().find(created) {
+        column.resolved.clone_from(&same_type.resolved);
+        // A domain's column has no modifier of its own.
+        if column.type_modifier < 0 {
+            column.type_modifier = same_type.type_modifier;
+        }
+    }
+    if let Some(same_name) = shapes().find(|shape| shape.name == column.name) {
+        column.facts = same_name.facts.clone();
+    }
+    column
 }
 
 /// What has to be recorded of a topic; an error when it is not the one that was.

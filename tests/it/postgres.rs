@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use tidewater::connection::{Connection, Database, connect};
-use tidewater::event::{Lsn, ReplicaIdentity, TypeShape};
+use tidewater::event::{ColumnDefault, ColumnFacts, Lsn, ReplicaIdentity, TypeShape};
 use tidewater::exit::ExitCode;
 use tidewater::postgres::{
     self, Error, Frame, Patterns, ReplicationStream, Session, SessionKind, SnapshotExport,
@@ -699,4 +699,53 @@ async fn missing_rights_are_named_with_their_remedy() {
         .batch_execute(&format!("drop role {role}"))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn columns_have_their_facts() {
+    let (_, database) = shop("facts").await;
+    database
+        .batch_execute(
+            "create domain price as numeric(12,2) not null default 7;
+             create domain fee as price;
+             create table facts (
+                 a integer not null default 5, b price, c fee default -1, d numeric(5,0) default null,
+                 e timestamptz default now(), f interval default '1 day', g integer,
+                 h integer generated always as (g + 1) stored)",
+        )
+        .await
+        .unwrap();
+    let oid = "select 'facts'::regclass::oid";
+    let oid: u32 = database.query_one(oid, &[]).await.unwrap().get(0);
+    let shape = postgres::table_shape(&database, oid).await.unwrap();
+    let columns = shape.unwrap().columns;
+    let default = |expression: &str, constant: Option<&str>| {
+        Some(ColumnDefault {
+            expression: expression.to_owned(),
+            constant: constant.map(str::to_owned),
+        })
+    };
+    // Precision and scale as the server packs them.
+    let numeric = |precision: i32, scale: i32| (precision << 16 | scale) + 4;
+    let expected = [
+        (-1, true, default("5", Some("5"))),
+        (numeric(12, 2), false, None),
+        (numeric(12, 2), false, default("'-1'::integer", Some("-1"))),
+        (numeric(5, 0), false, None),
+        (-1, false, default("now()", None)),
+        (-1, false, default("'P1D'::interval", Some("P1D"))),
+        (-1, false, None),
+        (-1, false, None),
+    ];
+    for (column, (modifier, not_null, default)) in columns.iter().zip(expected) {
+        let shape = &column.shape;
+        assert_eq!(shape.type_modifier, modifier, "{}", shape.name);
+        assert_eq!(
+            shape.facts,
+            ColumnFacts { not_null, default },
+            "{}",
+            shape.name
+        );
+    }
+    assert_eq!(columns.len(), 8);
 }

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::super::row::Column::{self, Null, Text, Unchanged};
 use super::super::{
-    Batch, Change, ColumnShape, Encoder, Format, Lsn, OldRow, ReplicaIdentity, SourceName, Table,
-    Transaction, TruncateFormat, ValueFormat,
+    Batch, Change, ColumnFacts, ColumnShape, Encoder, Format, Lsn, OldRow, ReplicaIdentity,
+    SourceName, Table, Transaction, TruncateFormat, ValueFormat,
 };
 
 const CHANGE: Change = Change {
@@ -48,6 +48,7 @@ fn table() -> Table {
         type_oid,
         type_modifier,
         resolved: None,
+        facts: ColumnFacts::default(),
     };
     Table {
         schema: "public".to_owned(),

@@ -1,7 +1,7 @@
 //! Values that Debezium 3.6.1 on Java 25 gave on real servers.
 
 use super::super::ValueFormat;
-use super::super::table::{ColumnShape, TypeShape};
+use super::super::table::{ColumnFacts, ColumnShape, TypeShape};
 use super::*;
 
 fn column(type_oid: u32, type_modifier: i32, resolved: Option<TypeShape>) -> ColumnShape {
@@ -10,6 +10,7 @@ fn column(type_oid: u32, type_modifier: i32, resolved: Option<TypeShape>) -> Col
         type_oid,
         type_modifier,
         resolved,
+        facts: ColumnFacts::default(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::super::row::Column::{self, Null, Text, Unchanged};
 use super::super::{
-    ColumnShape, EncodeError, Envelope, HEARTBEAT_PREFIX, LogicalMessage, Lsn, Position,
-    ReplicaIdentity,
+    ColumnFacts, ColumnShape, EncodeError, Envelope, HEARTBEAT_PREFIX, LogicalMessage, Lsn,
+    Position, ReplicaIdentity,
 };
 use super::*;
 
@@ -24,6 +24,7 @@ fn table(columns: &[(&str, u32)], key: &[usize]) -> Table {
                 type_oid: *type_oid,
                 type_modifier: -1,
                 resolved: None,
+                facts: ColumnFacts::default(),
             })
             .collect(),
         key: key.to_vec(),
@@ -179,6 +180,7 @@ fn largest_table() -> Table {
         type_oid: 1009,
         type_modifier: -1,
         resolved: None,
+        facts: ColumnFacts::default(),
     });
     let mut table = Table {
         columns,

@@ -1,7 +1,7 @@
 //! Every type: PostgreSQL's text in, JSON out.
 
 use super::super::ValueFormat;
-use super::super::table::{ColumnShape, TypeShape};
+use super::super::table::{ColumnFacts, ColumnShape, TypeShape};
 use super::*;
 
 fn column(type_oid: u32, resolved: Option<TypeShape>) -> ColumnShape {
@@ -10,6 +10,7 @@ fn column(type_oid: u32, resolved: Option<TypeShape>) -> ColumnShape {
         type_oid,
         type_modifier: -1,
         resolved,
+        facts: ColumnFacts::default(),
     }
 }
 

@@ -184,7 +184,7 @@ fn definitions() {
         relation.indexes_of(["größe", "dropped", "order_id"]),
         [1, 0]
     );
-    assert_eq!(relation.table(&[0], |_| None).key, [0]);
+    assert_eq!(relation.table(&[0], |column| column).key, [0]);
     assert_eq!(parse(&relation_bytes()), Ok(Message::Relation(relation)));
 
     let user_type = UserType {

@@ -102,6 +102,7 @@ proptest! {
                 type_oid: cell.type_oid(),
                 type_modifier: -1,
                 resolved: None,
+                facts: ColumnFacts::default(),
             });
         }
         let texts: Vec<Option<String>> = cells.iter().map(|(_, cell)| cell.text()).collect();
