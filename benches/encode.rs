@@ -25,7 +25,7 @@ fn main() -> support::Fallible<()> {
     let format = Format {
         values: ValueFormat::Lossless,
         truncate: TruncateFormat::EachPartition,
-        record_bytes_max: 1_000_000,
+        ..Format::default()
     };
     let mut encoder = Encoder::new(&source, format);
     let relation = messages.iter().find_map(|(_, message)| {

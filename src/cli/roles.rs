@@ -73,6 +73,7 @@ async fn aggregate(
     health: &Health,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
+    retail::check_format(settings.format)?;
     if let Some(sink) = &settings.sink {
         retail::migrate(sink).await?;
     }

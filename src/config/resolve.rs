@@ -5,11 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Fault;
+use super::format::format;
 use super::keys::find;
 use super::raw::{Raw, RawValue};
-use super::settings::{
-    Delivery, Format, Http, Kafka, Retail, Settings, Sink, SnapshotMode, Source, Truncate, Values,
-};
+use super::settings::{Delivery, Http, Kafka, Retail, Settings, Sink, SnapshotMode, Source};
 use crate::connection::Connection;
 use crate::step::StepSettings;
 
@@ -107,28 +106,6 @@ fn sink(resolver: &mut Resolver<'_>) -> Option<Sink> {
     })
 }
 
-fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
-    let values = resolver.choice(
-        "format.values",
-        &[
-            ("lossless", Values::Lossless),
-            ("debezium", Values::Debezium),
-        ],
-    );
-    let truncate = resolver.choice(
-        "format.truncate",
-        &[
-            ("each-partition", Truncate::EachPartition),
-            ("once", Truncate::Once),
-            ("skip", Truncate::Skip),
-        ],
-    );
-    Some(Format {
-        values: values?,
-        truncate: truncate?,
-    })
-}
-
 fn retail(resolver: &mut Resolver<'_>) -> Option<Retail> {
     let group = resolver.name("retail.group", 200, |c| !c.is_control());
     let inventory_table = resolver.table("retail.inventory_table");
@@ -175,7 +152,7 @@ fn steps(resolver: &mut Resolver<'_>) -> Option<StepSettings> {
     Some(StepSettings { file, crash_at })
 }
 
-struct Resolver<'a> {
+pub(super) struct Resolver<'a> {
     raw: &'a Raw,
     faults: &'a mut Vec<Fault>,
 }
@@ -186,8 +163,22 @@ impl Resolver<'_> {
         self.raw.values.keys().any(|path| path.starts_with(&prefix))
     }
 
+    /// Whether somebody has set it.
+    pub(super) fn is_set(&self, path: &str) -> bool {
+        self.raw.values.contains_key(path)
+    }
+
+    /// Two keys that cannot both be as they are; the remedy is to change the first.
+    pub(super) fn conflict(&mut self, path: &str, problem: String, remedy: &str) {
+        self.faults.push(Fault {
+            key: path.to_owned(),
+            problem,
+            remedy: remedy.to_owned(),
+        });
+    }
+
     /// What was written, or the default; `None` without either.
-    fn text(&self, path: &str) -> Option<String> {
+    pub(super) fn text(&self, path: &str) -> Option<String> {
         match self.raw.values.get(path) {
             Some(RawValue::Text(text)) => Some(text.clone()),
             Some(RawValue::List(items)) => Some(items.join(",")),
@@ -295,13 +286,33 @@ impl Resolver<'_> {
         )
     }
 
-    fn choice<T: Copy>(&mut self, path: &str, choices: &[(&str, T)]) -> Option<T> {
+    pub(super) fn choice<T: Copy>(&mut self, path: &str, choices: &[(&str, T)]) -> Option<T> {
         self.checked(path, |text| {
             choices
                 .iter()
                 .find(|(name, _)| *name == text)
                 .map(|(_, value)| *value)
         })
+    }
+
+    /// A list whose items are each one of the choices; empty when not set.
+    pub(super) fn choices<T: Copy>(&mut self, path: &str, choices: &[(&str, T)]) -> Option<Vec<T>> {
+        let text = self.text(path).unwrap_or_default();
+        let items = text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty());
+        let found = items.map(|item| {
+            let choice = choices.iter().find(|(name, _)| *name == item);
+            choice.map(|(_, value)| *value).ok_or(item)
+        });
+        match found.collect() {
+            Ok(found) => Some(found),
+            Err(item) => {
+                self.fault(path, item);
+                None
+            }
+        }
     }
 
     fn number(&mut self, path: &str, least: i64, most: i64) -> Option<i64> {

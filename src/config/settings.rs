@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::connection::Connection;
+use crate::event::{Extras, Shape};
 use crate::step::StepSettings;
 
 /// Everything one process needs; a role takes only its parts.
@@ -104,6 +105,41 @@ pub struct Format {
     pub values: Values,
     /// What a TRUNCATE becomes.
     pub truncate: Truncate,
+    /// Whether a tombstone follows a delete.
+    pub tombstones: bool,
+    /// What a value is.
+    pub shape: Shape,
+    /// What each record's headers say.
+    pub headers: Extras,
+}
+
+impl Format {
+    /// The first key that keeps `aggregate` and `verify` from reading the topics.
+    pub fn unfoldable(&self) -> Option<Unfoldable> {
+        let found = |key, found, needed| Unfoldable { key, found, needed };
+        if self.shape != Shape::Envelope {
+            return Some(found("format.shape", "flat", "envelope"));
+        }
+        if self.values != Values::Lossless {
+            return Some(found("format.values", "debezium", "lossless"));
+        }
+        None
+    }
+}
+
+/// A key of `[format]` whose value `aggregate` and `verify` cannot read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{key} is \"{found}\", but aggregate and verify read topics written with format.values = \"lossless\" \
+     and format.shape = \"envelope\": set {key} = \"{needed}\""
+)]
+pub struct Unfoldable {
+    /// The key.
+    pub key: &'static str,
+    /// What it is.
+    pub found: &'static str,
+    /// What it has to be.
+    pub needed: &'static str,
 }
 
 /// How column values look.

@@ -77,6 +77,52 @@ fn all_faults_are_reported_together() {
 }
 
 #[test]
+fn keys_of_the_format_that_contradict_each_other_are_faults() {
+    for (format, expected) in [
+        (
+            "deletes = \"skip\"\nfields = [\"op\"]",
+            &[
+                "format.deletes: is for flat rows, and format.shape is \"envelope\"; \
+                 remove it, or set format.shape = \"flat\"",
+                "format.fields: is for flat rows, and format.shape is \"envelope\"; \
+                 remove it, or set format.shape = \"flat\"",
+            ][..],
+        ),
+        (
+            "shape = \"flat\"\ntruncate = \"once\"",
+            &[
+                "format.truncate: a flat row cannot say it, and format.shape is \"flat\"; \
+                 remove it, or set it to skip",
+            ],
+        ),
+        (
+            "shape = \"flat\"\ntombstones = false",
+            &[
+                "format.tombstones: is false, and format.deletes is \"tombstone\"; \
+                 set format.deletes to rewrite or skip",
+            ],
+        ),
+        (
+            "headers = [\"op\", \"when\"]",
+            &[
+                "format.headers: \"when\" is out of bounds; it may be a list of op, ts_ms, ts_us, \
+                 source.ts_ms, source.ts_us, position, lsn, txId, db, schema, table",
+            ],
+        ),
+        (
+            "shape = \"flat\"\ntombstones = false\ndeletes = \"rewrite\"",
+            &[],
+        ),
+    ] {
+        let text = format!("{MINIMAL}\n[format]\n{format}");
+        let found = parse(&text, [])
+            .err()
+            .map_or_else(Vec::new, |_| faults(&text));
+        assert_eq!(found, expected, "{format}");
+    }
+}
+
+#[test]
 fn the_environment_overrides_the_file() {
     let environment = variables(&[
         ("TIDEWATER_KAFKA_BROKERS", "kafka:9092"),

@@ -15,7 +15,7 @@
 //!
 //! In Debezium's format `position` is `,"xmin":null,"origin":null,"origin_lsn":null`, and that is all.
 
-use std::io::Write;
+use std::fmt::Write;
 
 use super::change::Transaction;
 use super::encoder::ValueFormat;
@@ -38,6 +38,18 @@ pub(super) struct Context {
     clock_us: Option<i64>,
     /// Whether `position` ends where the ordinal goes.
     pub(super) has_position: bool,
+    /// The same for whoever wants one of them alone.
+    pub(super) facts: Facts,
+}
+
+/// Parts of a transaction by themselves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) commit_time_us: i64,
+    pub(super) xid: Option<u32>,
+    /// `1:0/16E9058:`, where the ordinal follows.
+    pub(super) position: String,
+    pub(super) database: String,
 }
 
 impl Context {
@@ -54,6 +66,10 @@ impl Context {
             name,
             database: db,
             has_position: values == ValueFormat::Lossless,
+            facts: Facts {
+                database: database.to_owned(),
+                ..Facts::default()
+            },
             ..Context::default()
         }
     }
@@ -67,6 +83,12 @@ impl Context {
             xid,
             last_commit_lsn,
         } = *transaction;
+
+        self.facts.commit_time_us = commit_time_us;
+        self.facts.xid = xid;
+        self.facts.position.clear();
+        // Writing to memory does not fail.
+        let _ = write!(self.facts.position, "{epoch}:{commit_lsn}:");
 
         self.head.clone_from(&self.name);
         json::number(commit_time_us.div_euclid(1000), &mut self.head);
@@ -103,11 +125,10 @@ impl Context {
                 .extend_from_slice(br#","xmin":null,"origin":null,"origin_lsn":null"#);
             return;
         }
-        // Writing to memory does not fail.
-        let _ = write!(
-            self.position,
-            r#","xmin":null,"position":"{epoch}:{commit_lsn}:"#
-        );
+        self.position
+            .extend_from_slice(br#","xmin":null,"position":""#);
+        self.position
+            .extend_from_slice(self.facts.position.as_bytes());
     }
 
     /// Renders the encoder's clock, unless it shows that time already.

@@ -25,11 +25,13 @@ use std::ops::Range;
 use super::change::{Change, SnapshotFlag, SnapshotRead, Transaction};
 use super::context::Context;
 use super::error::EncodeError;
+use super::extra::Extras;
 use super::image::{Filled, IdentityOnly, KeySource, NOTHING, write_image, write_key, write_names};
 use super::plan::{Plan, quoted_content};
 use super::row::{OldRow, Row};
+use super::shape::{FlatDeletes, Shape};
 use super::table::Table;
-use super::{Batch, Header, Record};
+use super::{Batch, Record};
 
 /// Name and prefix of the source, which every event carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +49,29 @@ pub struct Format {
     pub values: ValueFormat,
     /// What a truncate becomes.
     pub truncate: TruncateFormat,
+    /// Whether a tombstone follows a delete.
+    pub tombstones: bool,
+    /// What a value is.
+    pub shape: Shape,
+    /// What each record's headers say.
+    pub headers: Extras,
     /// Largest record, key and value together, bytes; a larger one is refused by its table's name
     /// instead of by the broker.
     pub record_bytes_max: usize,
+}
+
+/// What the configuration has when it says nothing.
+impl Default for Format {
+    fn default() -> Self {
+        Format {
+            values: ValueFormat::Lossless,
+            truncate: TruncateFormat::EachPartition,
+            tombstones: true,
+            shape: Shape::Envelope,
+            headers: Extras::default(),
+            record_bytes_max: 1_000_000,
+        }
+    }
 }
 
 /// How column values and `source` look.
@@ -86,7 +108,7 @@ pub struct Encoder {
     pub(super) context: Context,
     snapshot: SnapshotRead,
     /// For unescaping array elements.
-    scratch: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
 }
 
 /// What happened.
@@ -101,6 +123,18 @@ pub(super) enum Op {
 }
 
 impl Op {
+    /// Its letter in the envelope.
+    pub(super) fn letter(self) -> &'static str {
+        match self {
+            Op::Create => "c",
+            Op::Update => "u",
+            Op::Delete => "d",
+            Op::Read => "r",
+            Op::Truncate => "t",
+            Op::Message => "m",
+        }
+    }
+
     /// What comes between `source` and the clock.
     fn closing(self) -> &'static [u8; 29] {
         match self {
@@ -132,7 +166,7 @@ impl Encoder {
 
     /// Compiles a table, once per version of it. `topic` indexes the pipeline's topic table.
     pub fn compile(&self, table: &Table, topic: u32) -> Plan {
-        Plan::new(table, topic, self.format.values)
+        Plan::new(table, topic, &self.format)
     }
 
     /// Starts a transaction: what its changes have in common is rendered once.
@@ -210,7 +244,8 @@ impl Encoder {
             return all_or_nothing(out, |out| {
                 let key = self.key(plan, new, KeySource::WholeRow, out)?;
                 let value = self.value(plan, Op::Update, change, NOTHING, Some(new), out)?;
-                self.record(plan, key, value, no_headers(out), out)
+                let headers = self.headers(plan, Op::Update, change, None, out);
+                self.record(plan, key, value, headers, out)
             });
         };
         let (OldRow::Key(old_columns) | OldRow::Full(old_columns)) = old;
@@ -228,7 +263,8 @@ impl Encoder {
                 OldRow::Key(_) => None,
             };
             let value = self.value(plan, Op::Update, change, before, Some(new), out)?;
-            self.record(plan, key, value, no_headers(out), out)
+            let headers = self.headers(plan, Op::Update, change, None, out);
+            self.record(plan, key, value, headers, out)
         })
     }
 
@@ -242,7 +278,7 @@ impl Encoder {
     ) -> Result<(), EncodeError> {
         all_or_nothing(out, |out| {
             let key = self.old_key(plan, old, out)?;
-            self.disappear(plan, change, old, key, no_headers(out), out)
+            self.disappear(plan, change, old, (key, None), out)
         })
     }
 
@@ -258,39 +294,38 @@ impl Encoder {
         all_or_nothing(out, |out| {
             let key = self.key(plan, row, KeySource::WholeRow, out)?;
             let value = self.value(plan, op, change, NOTHING, Some(row), out)?;
-            self.record(plan, key, value, no_headers(out), out)
+            let headers = self.headers(plan, op, change, None, out);
+            self.record(plan, key, value, headers, out)
         })
     }
 
+    /// A delete, and a tombstone behind it. `moved_to` is the key that the row has from now on.
     fn disappear<R: Row>(
         &mut self,
         plan: &Plan,
         change: Change,
         old: OldRow<R>,
-        key: Key,
-        headers: Range<u32>,
+        (key, moved_to): (Key, Key),
         out: &mut Batch,
     ) -> Result<(), EncodeError> {
-        let value = match old {
-            OldRow::Key(old) if self.format.values == ValueFormat::Debezium => {
-                self.value(plan, Op::Delete, change, Some(old), NOTHING, out)?
-            }
-            OldRow::Full(old) => self.value(plan, Op::Delete, change, Some(old), NOTHING, out)?,
-            OldRow::Key(old) => self.value(
-                plan,
-                Op::Delete,
-                change,
-                Some(IdentityOnly(old)),
-                NOTHING,
-                out,
-            )?,
+        let (delete, tombstone) = match self.format.shape {
+            Shape::Envelope => (true, self.format.tombstones),
+            Shape::Flat(flat) => match flat.deletes {
+                FlatDeletes::Tombstone => (false, true),
+                FlatDeletes::Rewrite => (true, self.format.tombstones),
+                FlatDeletes::Skip => (false, false),
+            },
         };
-        self.record(plan, key.clone(), value, headers.clone(), out)?;
-        if key.is_some() {
-            let headers = match self.format.values {
-                ValueFormat::Lossless => no_headers(out),
-                ValueFormat::Debezium => headers,
-            };
+        let moved = moved_to.as_ref().map(|key| (NEW_KEY_HEADER, key));
+        if delete {
+            let value = self.delete_value(plan, change, old, out)?;
+            let headers = self.headers(plan, Op::Delete, change, moved, out);
+            self.record(plan, key.clone(), value, headers, out)?;
+        }
+        if tombstone && key.is_some() {
+            // In Debezium's format it has the headers of the delete.
+            let moved = moved.filter(|_| self.format.values == ValueFormat::Debezium);
+            let headers = self.headers(plan, Op::Delete, change, moved, out);
             let topic = plan.topic;
             out.records.push(Record {
                 topic,
@@ -301,6 +336,28 @@ impl Encoder {
             });
         }
         Ok(())
+    }
+
+    fn delete_value<R: Row>(
+        &mut self,
+        plan: &Plan,
+        change: Change,
+        old: OldRow<R>,
+        out: &mut Batch,
+    ) -> Result<Range<usize>, EncodeError> {
+        let (OldRow::Key(columns) | OldRow::Full(columns)) = old;
+        if let Shape::Flat(flat) = self.format.shape {
+            return self.flat_row(flat, plan, Op::Delete, change, columns, out);
+        }
+        match old {
+            OldRow::Key(old) if self.format.values == ValueFormat::Lossless => {
+                let before = Some(IdentityOnly(old));
+                self.value(plan, Op::Delete, change, before, NOTHING, out)
+            }
+            OldRow::Key(old) | OldRow::Full(old) => {
+                self.value(plan, Op::Delete, change, Some(old), NOTHING, out)
+            }
+        }
     }
 
     /// An update that moves a row to another key.
@@ -314,10 +371,13 @@ impl Encoder {
     ) -> Result<(), EncodeError> {
         let old_key = self.old_key(plan, old, out)?;
         let new_key = self.key(plan, new, KeySource::WholeRow, out)?;
-        let headers = header(NEW_KEY_HEADER, new_key.as_ref(), out);
-        self.disappear(plan, change, old, old_key.clone(), headers, out)?;
+        let envelope = self.format.shape == Shape::Envelope;
+        let moved_to = new_key.clone().filter(|_| envelope);
+        self.disappear(plan, change, old, (old_key.clone(), moved_to), out)?;
         let value = self.value(plan, Op::Create, change, NOTHING, Some(new), out)?;
-        let headers = header(OLD_KEY_HEADER, old_key.as_ref(), out);
+        let moved = old_key.filter(|_| envelope);
+        let moved = moved.as_ref().map(|key| (OLD_KEY_HEADER, key));
+        let headers = self.headers(plan, Op::Create, change, moved, out);
         self.record(plan, new_key, value, headers, out)
     }
 
@@ -349,7 +409,7 @@ impl Encoder {
         Ok(Some(start..out.bytes.len()))
     }
 
-    /// Appends an envelope.
+    /// Appends an envelope, or the flat row of `after`.
     #[inline]
     fn value<B: Row, A: Row>(
         &mut self,
@@ -360,6 +420,9 @@ impl Encoder {
         after: Option<A>,
         out: &mut Batch,
     ) -> Result<Range<usize>, EncodeError> {
+        if let (Shape::Flat(flat), Some(row)) = (self.format.shape, after) {
+            return self.flat_row(flat, plan, op, change, row, out);
+        }
         let bytes = &mut out.bytes;
         let start = bytes.len();
         bytes.extend_from_slice(br#"{"before":"#);
@@ -466,16 +529,6 @@ fn key_differs(plan: &Plan, old: impl Row, new: impl Row) -> bool {
 pub(super) fn no_headers(out: &Batch) -> Range<u32> {
     let end = header_index(out);
     end..end
-}
-
-/// Adds one header whose value lies in the batch already.
-fn header(name: &'static str, value: Option<&Range<usize>>, out: &mut Batch) -> Range<u32> {
-    let start = header_index(out);
-    out.headers.extend(value.map(|value| Header {
-        name,
-        value: value.clone(),
-    }));
-    start..header_index(out)
 }
 
 /// A batch is bounded by bytes far below what would hold 2³² headers.

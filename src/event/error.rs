@@ -50,6 +50,18 @@ pub enum EncodeError {
         /// Column.
         column: String,
     },
+    /// A flat row would lack a column.
+    #[error(
+        "table {table}: an update left column {column} as it was, so the server did not send it, and a flat \
+         row would lack it; run alter table {table} replica identity full, or, for a column whose values are \
+         strings, set format.unchanged = \"placeholder\""
+    )]
+    UnchangedNotSent {
+        /// Schema and table.
+        table: String,
+        /// Column.
+        column: String,
+    },
     /// Key and value together are larger than a record may be.
     #[error(
         "table {table}: a change takes {bytes} bytes as a record, more than the {bytes_max} of \
@@ -71,7 +83,9 @@ impl EncodeError {
         match self {
             EncodeError::ColumnCount { .. } => ExitCode::Failure,
             EncodeError::Value { .. } | EncodeError::NotUtf8 { .. } => ExitCode::SourceSettings,
-            EncodeError::KeyNotSent { .. } => ExitCode::SourceTables,
+            EncodeError::KeyNotSent { .. } | EncodeError::UnchangedNotSent { .. } => {
+                ExitCode::SourceTables
+            }
             EncodeError::RecordTooLarge { .. } => ExitCode::RecordTooLarge,
         }
     }

@@ -123,6 +123,11 @@ impl Kind {
         }
     }
 
+    /// Whether its form is a string that holds any text.
+    pub(super) fn is_string(&self) -> bool {
+        matches!(self, Kind::Text | Kind::Plain)
+    }
+
     /// What its text has to look like, for error messages.
     pub(super) fn expectation(&self) -> &'static str {
         match self {

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::change::{Change, HEARTBEAT_PREFIX, LogicalMessage};
 use super::encoder::{Encoder, Op, TruncateFormat, header_index, no_headers};
 use super::plan::{Plan, quoted_content};
+use super::shape::Shape;
 use super::{Batch, Header, Position, Record};
 
 /// Header that tells what a record without key and value marks.
@@ -29,6 +30,9 @@ impl Encoder {
             TruncateFormat::Once => (vec![None], b""),
             TruncateFormat::Skip => return,
         };
+        if self.format.shape != Shape::Envelope {
+            return;
+        }
         let start = out.bytes.len();
         out.bytes
             .extend_from_slice(br#"{"before":null,"after":null,"#);
@@ -37,8 +41,9 @@ impl Encoder {
         self.close(Op::Truncate, change, &mut out.bytes);
         out.bytes.push(b'}');
         let value = start..out.bytes.len();
+        let headers = self.headers(plan, Op::Truncate, change, None, out);
         for partition in targets {
-            let (topic, value, headers) = (plan.topic, Some(value.clone()), no_headers(out));
+            let (topic, value, headers) = (plan.topic, Some(value.clone()), headers.clone());
             out.records.push(Record {
                 topic,
                 partition,

@@ -1,9 +1,10 @@
 //! `Plan`: everything about a table that is the same for each of its rows, rendered once.
 
 use super::debezium::Form;
-use super::encoder::ValueFormat;
+use super::encoder::Format;
 use super::json;
 use super::kind::Kind;
+use super::shape::{Shape, UnchangedFormat, write_unavailable};
 use super::table::{ColumnShape, ReplicaIdentity, Table};
 
 /// A table compiled for the encoder: constant fragments of JSON and a writer per column.
@@ -55,12 +56,15 @@ impl PlanColumn {
         }
     }
 
-    fn of(column: &ColumnShape, values: ValueFormat) -> Self {
-        let mut planned = PlanColumn::new(b',', &column.name, Kind::of(column, values));
+    fn of(column: &ColumnShape, format: &Format) -> Self {
+        let mut planned = PlanColumn::new(b',', &column.name, Kind::of(column, format.values));
+        let mut unchanged = Vec::new();
+        planned.label.append(&mut unchanged);
         if let Kind::Debezium(form) = &planned.kind {
-            let mut unchanged = Vec::new();
-            planned.label.append(&mut unchanged);
             form.unavailable(column.type_oid, &mut unchanged);
+            planned.unchanged = Some(unchanged.into());
+        } else if has_placeholder(format) && planned.kind.is_string() {
+            write_unavailable(&mut unchanged);
             planned.unchanged = Some(unchanged.into());
         }
         planned
@@ -69,6 +73,10 @@ impl PlanColumn {
     fn is_dropped(&self) -> bool {
         self.null.is_empty()
     }
+}
+
+fn has_placeholder(format: &Format) -> bool {
+    matches!(format.shape, Shape::Flat(flat) if flat.unchanged == UnchangedFormat::Placeholder)
 }
 
 /// `,"name":`, padded to a constant length: it is then appended by two moves instead of a call, and
@@ -137,11 +145,11 @@ pub(super) struct KeyColumn {
 }
 
 impl Plan {
-    pub(super) fn new(table: &Table, topic: u32, values: ValueFormat) -> Self {
+    pub(super) fn new(table: &Table, topic: u32, format: &Format) -> Self {
         let columns: Box<[PlanColumn]> = table
             .columns
             .iter()
-            .map(|column| PlanColumn::of(column, values))
+            .map(|column| PlanColumn::of(column, format))
             .collect();
         let mut source = quoted_content(&table.schema);
         source.extend_from_slice(b"\",\"table\":\"");

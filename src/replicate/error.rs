@@ -326,8 +326,8 @@ impl Error {
             Error::SectionMissing(_) | Error::Patterns(_) | Error::StreamExists { .. } => {
                 ExitCode::Configuration
             }
+            Error::Encode { source, .. } => source.exit_code(),
             Error::Malformed { .. }
-            | Error::Encode { .. }
             | Error::UnknownRelation { .. }
             | Error::OutOfPlace { .. }
             | Error::DrainTimedOut { .. }

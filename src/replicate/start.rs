@@ -472,6 +472,9 @@ fn event_format(format: Format, kafka: &Kafka) -> event::Format {
             Truncate::Once => TruncateFormat::Once,
             Truncate::Skip => TruncateFormat::Skip,
         },
+        tombstones: format.tombstones,
+        shape: format.shape,
+        headers: format.headers,
         record_bytes_max: kafka.message_bytes_max,
     }
 }

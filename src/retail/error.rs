@@ -1,6 +1,7 @@
 //! Why the retail half cannot go on.
 
 use super::change::Malformed;
+use crate::config::settings::Unfoldable;
 use crate::connection::{self, ServerError};
 use crate::exit::ExitCode;
 
@@ -22,6 +23,9 @@ pub enum Error {
         /// The setting.
         found: &'static str,
     },
+    /// The replicator would write what the aggregates cannot read.
+    #[error(transparent)]
+    Format(Unfoldable),
     /// The sink cannot be reached or refuses us.
     #[error("cannot connect to the sink database")]
     Connect(#[source] connection::Error),
@@ -173,6 +177,7 @@ impl Error {
             Error::Publish(source) => source.is_transient() || source.is_ambiguous(),
             Error::Missing { .. }
             | Error::Truncate { .. }
+            | Error::Format(_)
             | Error::DayZone { .. }
             | Error::Damaged { .. }
             | Error::Kafka { .. }
@@ -187,9 +192,10 @@ impl Error {
     /// How the process ends on it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Missing { .. } | Error::Truncate { .. } | Error::DayZone { .. } => {
-                ExitCode::Configuration
-            }
+            Error::Missing { .. }
+            | Error::Truncate { .. }
+            | Error::Format(_)
+            | Error::DayZone { .. } => ExitCode::Configuration,
             Error::Connect(source) if source.is_transient() => ExitCode::SinkUnreachable,
             Error::Lost { .. } => ExitCode::SinkUnreachable,
             Error::Connect(_) | Error::Sink { .. } => ExitCode::SinkRefused,

@@ -49,7 +49,7 @@ pub mod touched;
 pub use error::Error;
 pub use migrate::{SchemaError, check as check_schema, migrate};
 pub use rebuild::rebuild;
-pub use role::run;
+pub use role::{check_format, run};
 
 /// Whether a partition still has all that is needed from `needed` on, and nothing less than that.
 fn check_range(

@@ -41,7 +41,10 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 const SWEEP_STUCK_AFTER: Duration = Duration::from_mins(3);
 
 /// Refuses a format that the folds cannot read.
-fn check_format(format: Format) -> Result<(), Error> {
+pub fn check_format(format: Format) -> Result<(), Error> {
+    if let Some(unfoldable) = format.unfoldable() {
+        return Err(Error::Format(unfoldable));
+    }
     match format.truncate {
         Truncate::EachPartition => Ok(()),
         Truncate::Once => Err(Error::Truncate { found: "once" }),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::settings::Unfoldable;
 use crate::event::Lsn;
 use crate::exit::ExitCode;
 use crate::{connection, kafka, postgres};
@@ -17,6 +18,9 @@ pub enum Error {
         /// Section of the configuration file.
         section: &'static str,
     },
+    /// The topics are written so that no state can be folded from them.
+    #[error(transparent)]
+    Format(Unfoldable),
     /// The source.
     #[error(transparent)]
     Source(#[from] postgres::Error),
@@ -107,7 +111,7 @@ impl Error {
     /// What the process exits with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Unconfigured { .. } => ExitCode::Configuration,
+            Error::Unconfigured { .. } | Error::Format(_) => ExitCode::Configuration,
             Error::Source(error) => error.exit_code(),
             Error::SourceQuery { .. } => ExitCode::SourceUnreachable,
             Error::SinkConnection(error) if error.is_refusal() => ExitCode::SinkRefused,
@@ -138,6 +142,7 @@ impl Error {
             | Error::Behind { .. }
             | Error::SnapshotRunning { .. } => true,
             Error::Unconfigured { .. }
+            | Error::Format(_)
             | Error::HistoryGone { .. }
             | Error::Content { .. }
             | Error::Thread(_) => false,

@@ -65,6 +65,9 @@ pub async fn run(settings: &Settings, options: &Options) -> Result<Report, Error
         .kafka
         .as_ref()
         .ok_or(Error::Unconfigured { section: "kafka" })?;
+    if let Some(unfoldable) = settings.format.unfoldable() {
+        return Err(Error::Format(unfoldable));
+    }
     let source = settings.source.as_ref().filter(|_| options.source);
     let sink = settings.sink.as_ref().filter(|_| options.sink);
     if source.is_none() && sink.is_none() {

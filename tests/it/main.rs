@@ -24,6 +24,7 @@ mod parity;
 mod postgres;
 mod promotions;
 mod servers;
+mod shapes;
 mod simulate;
 mod starts;
 mod support;

@@ -22,7 +22,7 @@ fn encoder() -> Encoder {
     let format = Format {
         values: ValueFormat::Debezium,
         truncate: TruncateFormat::Once,
-        record_bytes_max: 1_000_000,
+        ..Format::default()
     };
     let mut encoder = Encoder::new(&source, format);
     encoder.begin(&Transaction {

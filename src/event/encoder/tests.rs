@@ -66,7 +66,7 @@ fn encoder(truncate: TruncateFormat) -> Encoder {
         Format {
             values: ValueFormat::Lossless,
             truncate,
-            record_bytes_max: 1_000_000,
+            ..Format::default()
         },
     );
     encoder.begin(&Transaction {
@@ -202,6 +202,7 @@ fn largest_encoder() -> Encoder {
         values: ValueFormat::Lossless,
         truncate: TruncateFormat::EachPartition,
         record_bytes_max: usize::MAX,
+        ..Format::default()
     };
     let mut encoder = Encoder::new(&source, format);
     encoder.begin(&Transaction {
@@ -533,5 +534,6 @@ fn a_snapshot_end_is_marked_in_every_partition() {
     assert_eq!(partitions, [Some(0), Some(1)]);
 }
 
+mod flat;
 mod properties;
 mod refusals;

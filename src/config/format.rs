@@ -1,0 +1,105 @@
+//! `[format]`: how events look, and which of its keys go together.
+
+use super::resolve::Resolver;
+use super::settings::{Format, Truncate, Values};
+use crate::event::{Extra, Extras, Flat, FlatDeletes, Shape, UnchangedFormat};
+
+pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
+    let values = resolver.choice(
+        "format.values",
+        &[
+            ("lossless", Values::Lossless),
+            ("debezium", Values::Debezium),
+        ],
+    );
+    let truncate = resolver.choice(
+        "format.truncate",
+        &[
+            ("each-partition", Truncate::EachPartition),
+            ("once", Truncate::Once),
+            ("skip", Truncate::Skip),
+        ],
+    );
+    let tombstones = resolver.choice("format.tombstones", &[("true", true), ("false", false)]);
+    let shape = shape(resolver);
+    let headers = extras("format.headers", resolver);
+    let format = Format {
+        values: values?,
+        truncate: truncate?,
+        tombstones: tombstones?,
+        shape: shape?,
+        headers: headers?,
+    };
+    check_together(format, resolver)
+}
+
+fn shape(resolver: &mut Resolver<'_>) -> Option<Shape> {
+    let is_flat = resolver.choice("format.shape", &[("envelope", false), ("flat", true)]);
+    let deletes = resolver.choice(
+        "format.deletes",
+        &[
+            ("tombstone", FlatDeletes::Tombstone),
+            ("rewrite", FlatDeletes::Rewrite),
+            ("skip", FlatDeletes::Skip),
+        ],
+    );
+    let unchanged = resolver.choice(
+        "format.unchanged",
+        &[
+            ("refuse", UnchangedFormat::Refuse),
+            ("placeholder", UnchangedFormat::Placeholder),
+        ],
+    );
+    let fields = extras("format.fields", resolver);
+    let flat = Flat {
+        deletes: deletes?,
+        unchanged: unchanged?,
+        fields: fields?,
+    };
+    Some(if is_flat? {
+        Shape::Flat(flat)
+    } else {
+        Shape::Envelope
+    })
+}
+
+fn extras(path: &str, resolver: &mut Resolver<'_>) -> Option<Extras> {
+    let choices = Extra::ALL.map(|extra| (extra.name(), extra));
+    let chosen = resolver.choices(path, &choices)?;
+    Some(chosen.into_iter().collect())
+}
+
+/// Refuses what would be ignored, and what contradicts itself.
+fn check_together(mut format: Format, resolver: &mut Resolver<'_>) -> Option<Format> {
+    let Shape::Flat(flat) = format.shape else {
+        let flat_only = ["format.deletes", "format.unchanged", "format.fields"];
+        let ignored: Vec<&str> = flat_only
+            .into_iter()
+            .filter(|path| resolver.is_set(path))
+            .collect();
+        for path in &ignored {
+            let problem = "is for flat rows, and format.shape is \"envelope\"".to_owned();
+            resolver.conflict(path, problem, "remove it, or set format.shape = \"flat\"");
+        }
+        return ignored.is_empty().then_some(format);
+    };
+    if !resolver.is_set("format.truncate") {
+        format.truncate = Truncate::Skip;
+    } else if format.truncate != Truncate::Skip {
+        resolver.conflict(
+            "format.truncate",
+            "a flat row cannot say it, and format.shape is \"flat\"".to_owned(),
+            "remove it, or set it to skip",
+        );
+        return None;
+    }
+    if flat.deletes == FlatDeletes::Tombstone && !format.tombstones {
+        resolver.conflict(
+            "format.tombstones",
+            "is false, and format.deletes is \"tombstone\"".to_owned(),
+            "set format.deletes to rewrite or skip",
+        );
+        return None;
+    }
+    Some(format)
+}
