@@ -2,7 +2,7 @@
 
 use super::resolve::Resolver;
 use super::settings::{Format, Truncate, Values};
-use crate::event::{Extra, Extras, Flat, FlatDeletes, Shape, UnchangedFormat};
+use crate::event::{Extra, Extras, Flat, FlatDeletes, Operations, Shape, UnchangedFormat};
 
 pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
     let values = resolver.choice(
@@ -23,14 +23,31 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
     let tombstones = resolver.choice("format.tombstones", &[("true", true), ("false", false)]);
     let shape = shape(resolver);
     let headers = extras("format.headers", resolver);
+    let skip = skipped(resolver);
     let format = Format {
         values: values?,
         truncate: truncate?,
         tombstones: tombstones?,
         shape: shape?,
         headers: headers?,
+        skip: skip?,
     };
     check_together(format, resolver)
+}
+
+fn skipped(resolver: &mut Resolver<'_>) -> Option<Operations> {
+    let letters = [
+        ("c", Operations::INSERT),
+        ("u", Operations::UPDATE),
+        ("d", Operations::DELETE),
+        ("t", Operations::TRUNCATE),
+    ];
+    let chosen = resolver.choices("format.skip", &letters)?;
+    Some(
+        chosen
+            .into_iter()
+            .fold(Operations::default(), Operations::with),
+    )
 }
 
 fn shape(resolver: &mut Resolver<'_>) -> Option<Shape> {

@@ -61,6 +61,12 @@ pub const KEYS: &[Key] = &[
         "what is published; a leading ! excludes",
     ),
     key(
+        "source.columns",
+        "[\"*.*.*\"]",
+        "patterns schema.table.column",
+        "columns that are captured; a leading ! excludes",
+    ),
+    key(
         "source.snapshot",
         "initial",
         "initial, never, when-needed, only",
@@ -202,6 +208,75 @@ pub const KEYS: &[Key] = &[
         "a list of op, ts_ms, ts_us, source.ts_ms, source.ts_us, position, lsn, txId, db, schema, table",
         "headers of each record, each with __ before its name; they slow publishing down",
     ),
+    key(
+        "format.skip",
+        "",
+        "a list of c, u, d, t",
+        "changes that are left out: inserts, updates, deletes, truncates",
+    ),
+    Key {
+        secret: true,
+        ..key(
+            "format.hash_salt",
+            "",
+            "1 to 1000 characters",
+            "salt of hashed columns",
+        )
+    },
+    key(
+        "transform[].columns",
+        "",
+        "patterns schema.table.column",
+        "columns whose values become others",
+    ),
+    key(
+        "transform[].action",
+        "",
+        "mask, hash, truncate",
+        "what becomes of them",
+    ),
+    key(
+        "transform[].value",
+        "",
+        "any text",
+        "what masked values show, *** when not set",
+    ),
+    key(
+        "transform[].length",
+        "",
+        "1 to 1000000, 1000 for a mask",
+        "characters kept of a truncated value; stars of a masked one",
+    ),
+    key(
+        "route[].tables",
+        "",
+        "patterns schema.table",
+        "tables that are published in another way",
+    ),
+    key(
+        "route[].topic",
+        "",
+        "up to 249 of letters, digits, . _ - and {prefix}, {schema}, {table}",
+        "their topic",
+    ),
+    key(
+        "route[].partitions",
+        "",
+        "1 to 10000",
+        "its partitions when tidewater creates it",
+    ),
+    key(
+        "route[].key",
+        "",
+        "a list of columns",
+        "their record key, instead of the primary key",
+    ),
+    key(
+        "route[].table_in_key",
+        "true",
+        "true, false",
+        "whether keys in a topic of several tables name the table",
+    ),
     Key {
         secret: true,
         ..key(
@@ -300,8 +375,9 @@ pub const KEYS: &[Key] = &[
     ),
 ];
 
-/// The key of a dotted path.
+/// The key of a dotted path; of a list's sections they are all the same.
 pub(super) fn find(path: &str) -> Option<&'static Key> {
+    let path = &without_index(path);
     KEYS.iter().find(|key| match key.path.strip_suffix('*') {
         Some(parent) => path
             .strip_prefix(parent)
@@ -310,9 +386,21 @@ pub(super) fn find(path: &str) -> Option<&'static Key> {
     })
 }
 
+/// `transform[1].columns` is `transform[].columns`.
+fn without_index(path: &str) -> String {
+    let is_index = |index: &str| index.bytes().all(|byte| byte.is_ascii_digit());
+    match path.split_once('[').zip(path.split_once(']')) {
+        Some(((name, rest), (_, key))) if rest.split(']').next().is_some_and(is_index) => {
+            format!("{name}[]{key}")
+        }
+        _ => path.to_owned(),
+    }
+}
+
 /// The known key most like an unknown one, if any is near.
 pub(super) fn nearest(path: &str) -> Option<&'static str> {
     const NEAR: usize = 3;
+    let path = &without_index(path);
     let distance = |key: &Key| edit_distance(path, key.path);
     let near = KEYS
         .iter()
@@ -348,6 +436,15 @@ mod tests {
         assert_eq!(nearest("kafka.broker"), Some("kafka.brokers"));
         assert_eq!(nearest("source.tabels"), Some("source.tables"));
         assert_eq!(nearest("something.else"), None);
+    }
+
+    #[test]
+    fn sections_of_a_list_have_the_same_keys() {
+        for path in ["transform[0].columns", "transform[12].columns"] {
+            assert_eq!(find(path).map(|key| key.path), Some("transform[].columns"));
+        }
+        assert_eq!(find("transform.columns"), None);
+        assert_eq!(find("transform[x].columns"), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod format;
 mod keys;
 mod raw;
 mod resolve;
+mod selection;
 pub mod settings;
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,10 @@ impl Raw {
                     self.flatten(&path, table, faults);
                     continue;
                 }
+                toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+                    self.flatten_sections(&path, items, faults);
+                    continue;
+                }
                 toml::Value::Array(items) => {
                     RawValue::List(items.into_iter().map(scalar).collect())
                 }
@@ -73,6 +77,18 @@ impl Raw {
                 self.values.insert(path, value);
             } else {
                 faults.push(unknown(&path));
+            }
+        }
+    }
+
+    /// `[[shape]]`: the keys of each, with its number.
+    fn flatten_sections(&mut self, path: &str, items: Vec<toml::Value>, faults: &mut Vec<Fault>) {
+        for (index, item) in items.into_iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            if let toml::Value::Table(table) = item {
+                self.flatten(&path, table, faults);
+            } else {
+                faults.push(unknown(&format!("{path} = {item}")));
             }
         }
     }

@@ -8,8 +8,10 @@ use super::Fault;
 use super::format::format;
 use super::keys::find;
 use super::raw::{Raw, RawValue};
+use super::selection::selection;
 use super::settings::{Delivery, Http, Kafka, Retail, Settings, Sink, SnapshotMode, Source};
 use crate::connection::Connection;
+use crate::event::selection::Selection;
 use crate::step::StepSettings;
 
 /// Resolves every section. `None` only together with faults.
@@ -25,16 +27,41 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
         listen: resolver.parsed("http.listen")?,
     };
     let retail = retail(&mut resolver);
+    let selection = selection(&mut resolver);
+    if let (Some(_), Some(retail), Some(selection)) = (&sink, &retail, &selection) {
+        refuse_to_touch(retail, selection, &mut resolver);
+    }
     let steps = steps(&mut resolver);
     Some(Settings {
         source: source.map_or(Some(None), |found| found.map(Some))?,
         kafka: kafka.map_or(Some(None), |found| found.map(Some))?,
         format: format?,
+        selection: selection?.into(),
         sink: sink.map_or(Some(None), |found| found.map(Some))?,
         http,
         retail: retail?,
         steps: steps?,
     })
+}
+
+/// The aggregates are made from whole rows in topics of their own.
+fn refuse_to_touch(retail: &Retail, selection: &Selection, resolver: &mut Resolver<'_>) {
+    for (key, table) in [
+        ("retail.inventory_table", &retail.inventory_table),
+        ("retail.orders_table", &retail.orders_table),
+        ("retail.customers_table", &retail.customers_table),
+    ] {
+        let touched = table
+            .split_once('.')
+            .is_some_and(|(schema, table)| selection.touches(schema, table));
+        if touched {
+            resolver.conflict(
+                key,
+                format!("source.columns, [[transform]] or [[route]] matches {table}"),
+                "leave that table out of the patterns: the aggregates need it as it is",
+            );
+        }
+    }
 }
 
 fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
@@ -177,6 +204,28 @@ impl Resolver<'_> {
         });
     }
 
+    /// The sections of a list, `transform[0]` and so on.
+    pub(super) fn sections(&self, name: &str) -> Vec<String> {
+        let mut sections: Vec<String> = Vec::new();
+        let numbered = (0..).map(|index| format!("{name}[{index}]"));
+        for section in numbered {
+            if !self.has_section(&section) {
+                break;
+            }
+            sections.push(section);
+        }
+        sections
+    }
+
+    /// Everything that was written of the keys that begin so, in an order of its own.
+    pub(super) fn written(&self, prefixes: &[&str]) -> Vec<String> {
+        let named = |path: &&String| prefixes.iter().any(|prefix| path.starts_with(prefix));
+        let paths = self.raw.values.keys().filter(named);
+        paths
+            .flat_map(|path| [path.clone(), self.text(path).unwrap_or_default()])
+            .collect()
+    }
+
     /// What was written, or the default; `None` without either.
     pub(super) fn text(&self, path: &str) -> Option<String> {
         match self.raw.values.get(path) {
@@ -201,7 +250,7 @@ impl Resolver<'_> {
         text
     }
 
-    fn fault(&mut self, path: &str, value: &str) {
+    pub(super) fn fault(&mut self, path: &str, value: &str) {
         let key = find(path);
         let shown = if key.is_some_and(|key| key.secret) {
             "…"
@@ -215,7 +264,11 @@ impl Resolver<'_> {
         });
     }
 
-    fn checked<T>(&mut self, path: &str, check: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    pub(super) fn checked<T>(
+        &mut self,
+        path: &str,
+        check: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
         let text = self.required(path)?;
         let value = check(&text);
         if value.is_none() {
@@ -244,7 +297,12 @@ impl Resolver<'_> {
         }
     }
 
-    fn name(&mut self, path: &str, longest: usize, allowed: fn(char) -> bool) -> Option<String> {
+    pub(super) fn name(
+        &mut self,
+        path: &str,
+        longest: usize,
+        allowed: fn(char) -> bool,
+    ) -> Option<String> {
         self.checked(path, |text| {
             (text.len() <= longest && text.chars().all(allowed)).then(|| text.to_owned())
         })
@@ -268,7 +326,7 @@ impl Resolver<'_> {
         })
     }
 
-    fn list(&mut self, path: &str) -> Option<Vec<String>> {
+    pub(super) fn list(&mut self, path: &str) -> Option<Vec<String>> {
         if let Some(RawValue::List(items)) = self.raw.values.get(path) {
             let items = items.clone();
             if items.is_empty() {
@@ -315,7 +373,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn number(&mut self, path: &str, least: i64, most: i64) -> Option<i64> {
+    pub(super) fn number(&mut self, path: &str, least: i64, most: i64) -> Option<i64> {
         self.checked(path, |text| {
             let number: i64 = text.replace('_', "").parse().ok()?;
             (least..=most).contains(&number).then_some(number)
@@ -323,7 +381,12 @@ impl Resolver<'_> {
     }
 
     /// The outer `None` is a fault, the inner one "not set".
-    fn optional_number(&mut self, path: &str, least: i64, most: i64) -> Option<Option<i64>> {
+    pub(super) fn optional_number(
+        &mut self,
+        path: &str,
+        least: i64,
+        most: i64,
+    ) -> Option<Option<i64>> {
         match self.text(path) {
             None => Some(None),
             Some(_) => self.number(path, least, most).map(Some),

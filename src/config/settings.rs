@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connection::Connection;
-use crate::event::{Extras, Shape};
+use crate::event::selection::Selection;
+use crate::event::{Extras, Operations, Shape};
 use crate::step::StepSettings;
 
 /// Everything one process needs; a role takes only its parts.
@@ -17,6 +19,8 @@ pub struct Settings {
     pub kafka: Option<Kafka>,
     /// How events look.
     pub format: Format,
+    /// Which columns are captured, what becomes of their values, and where changes go.
+    pub selection: Arc<Selection>,
     /// The database that the retail half writes to. `None` when the file has no `[sink]`.
     pub sink: Option<Sink>,
     /// Metrics, health and, later, the console.
@@ -111,6 +115,8 @@ pub struct Format {
     pub shape: Shape,
     /// What each record's headers say.
     pub headers: Extras,
+    /// Changes that are left out.
+    pub skip: Operations,
 }
 
 impl Format {

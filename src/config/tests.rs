@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::config::settings::{Delivery, SnapshotMode};
+use crate::event::Operations;
+use crate::event::selection::Transform;
 use std::time::Duration;
 
 const MINIMAL: &str = r#"
@@ -161,6 +163,127 @@ fn a_secret_is_never_shown() {
     let text = MINIMAL.replace("tidewater@", "tidewater:hunter2@");
     let shown = format!("{:?}", parse(&text, []).unwrap());
     assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+const SHAPED: &str = r#"
+    [format]
+    hash_salt = "pepper"
+    skip = ["t", "d"]
+    [[transform]]
+    columns = ["*.*.email"]
+    action = "hash"
+    [[transform]]
+    columns = ["public.customers.phone"]
+    action = "mask"
+    length = 4
+    [[route]]
+    tables = ["public./order_[0-9]+/"]
+    topic = "{prefix}.orders"
+    partitions = 12
+    key = ["order_id"]
+"#;
+
+#[test]
+fn shapes_and_routes_are_read_in_their_order() {
+    let settings = parse(&format!("{MINIMAL}{SHAPED}"), []).unwrap();
+    let shape = |column| settings.selection.transform("public", "customers", column);
+    assert_eq!(shape("email"), Some(Transform::Hash("pepper".into())));
+    assert_eq!(shape("phone"), Some(Transform::Mask("****".into())));
+    assert_eq!(shape("name"), None);
+    let route = settings.selection.route("public", "order_7").unwrap();
+    assert_eq!(
+        (route.topic.as_deref(), route.partitions, &route.key[..]),
+        (
+            Some("{prefix}.orders"),
+            Some(12),
+            &["order_id".to_owned()][..]
+        )
+    );
+    assert!(settings.selection.route("public", "orders").is_none());
+    let skip = settings.format.skip;
+    assert!(skip.contains(Operations::DELETE.with(Operations::TRUNCATE)));
+    assert!(!skip.contains(Operations::INSERT));
+}
+
+#[test]
+fn all_that_decides_what_a_value_becomes_is_in_the_digest() {
+    let digest = |text: &str| {
+        parse(&format!("{MINIMAL}{text}"), [])
+            .unwrap()
+            .selection
+            .digest
+            .clone()
+    };
+    let all = digest(SHAPED);
+    for (from, to) in [
+        ("pepper", "salt"),
+        ("\"mask\"", "\"truncate\""),
+        ("length = 4", "length = 5"),
+        ("{prefix}.orders", "orders"),
+        ("\"order_id\"", "\"id\""),
+        ("*.*.email", "*.*.mail"),
+    ] {
+        assert_ne!(digest(&SHAPED.replace(from, to)), all, "{from}");
+    }
+    assert_eq!(digest(SHAPED), all);
+}
+
+#[test]
+fn faults_of_shapes_and_routes_name_the_section() {
+    let text = r#"
+        [source]
+        url = "postgres://tidewater@localhost/shop"
+        columns = ["!customers.email"]
+        [kafka]
+        brokers = "127.0.0.1:9092"
+        [format]
+        skip = ["r"]
+        [[transform]]
+        columns = ["*.*.email"]
+        action = "hash"
+        [[transform]]
+        columns = ["*.email"]
+        action = "mask"
+        value = "x"
+        length = 3
+        [[route]]
+        tables = ["public./(/"]
+        topic = "orders of {table}"
+        colour = "red"
+    "#;
+    assert_eq!(
+        faults(text),
+        [
+            "route[0].colour: there is no such key; remove it, or see the keys in tidewater --help",
+            "format.skip: \"r\" is out of bounds; it may be a list of c, u, d, t",
+            "source.columns: \"!customers.email\" is out of bounds; it may be patterns schema.table.column",
+            "format.hash_salt: is missing; set it to 1 to 1000 characters",
+            "transform[1].columns: \"*.email\" is out of bounds; it may be patterns schema.table.column",
+            "transform[1].value: is given together with length; keep one of them",
+            "route[0].tables: \"public./(/\" is out of bounds; it may be patterns schema.table",
+            "route[0].topic: \"orders of {table}\" is out of bounds; it may be up to 249 of letters, \
+             digits, . _ - and {prefix}, {schema}, {table}",
+        ]
+    );
+}
+
+#[test]
+fn what_the_aggregates_are_made_from_stays_as_it_is() {
+    let sink = format!("{MINIMAL}[sink]\nurl = \"postgres://tidewater@localhost/sink\"\n");
+    let mask = "[[transform]]\ncolumns = [\"*.*.email\"]\naction = \"mask\"\n";
+    let shown = faults(&format!("{sink}{mask}")).join("\n");
+    assert!(
+        shown.contains("retail.customers_table: source.columns, [[transform]]"),
+        "{shown}"
+    );
+    let elsewhere = mask.replace("*.*.email", "public.users.email");
+    assert!(parse(&format!("{sink}{elsewhere}"), []).is_ok());
+}
+
+#[test]
+fn a_salt_is_never_shown() {
+    let shown = format!("{:?}", parse(&format!("{MINIMAL}{SHAPED}"), []).unwrap());
+    assert!(!shown.contains("pepper"), "{shown}");
 }
 
 #[test]

@@ -59,5 +59,32 @@ pub struct LogicalMessage<'a> {
     pub content: &'a [u8],
 }
 
+/// A set of what can happen to rows and tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Operations(u8);
+
+impl Operations {
+    /// Inserts.
+    pub const INSERT: Operations = Operations(1);
+    /// Updates, those that change a key included.
+    pub const UPDATE: Operations = Operations(2);
+    /// Deletes.
+    pub const DELETE: Operations = Operations(4);
+    /// Truncates.
+    pub const TRUNCATE: Operations = Operations(8);
+
+    /// Both sets together.
+    #[must_use]
+    pub fn with(self, other: Operations) -> Self {
+        Operations(self.0 | other.0)
+    }
+
+    /// Whether all of `other` is in it.
+    #[inline]
+    pub fn contains(self, other: Operations) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
 /// The prefix of heartbeat messages.
 pub const HEARTBEAT_PREFIX: &str = "tidewater.heartbeat";

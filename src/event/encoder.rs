@@ -21,6 +21,7 @@
 //! otherwise it is left out of `after` and named in `source.unchanged`, never invented.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::change::{Change, SnapshotFlag, SnapshotRead, Transaction};
 use super::context::Context;
@@ -29,8 +30,9 @@ use super::extra::Extras;
 use super::image::{Filled, IdentityOnly, KeySource, NOTHING, write_image, write_key, write_names};
 use super::plan::{Plan, quoted_content};
 use super::row::{OldRow, Row};
+use super::selection::{Selection, Transform};
 use super::shape::{FlatDeletes, Shape};
-use super::table::Table;
+use super::table::{ColumnFacts, ColumnShape, Table};
 use super::{Batch, Record};
 
 /// Name and prefix of the source, which every event carries.
@@ -94,6 +96,9 @@ pub enum TruncateFormat {
     Skip,
 }
 
+/// `text` in `pg_type`.
+const TEXT_OID: u32 = 25;
+
 /// Debezium's header on the delete of a changed key: the new key.
 pub const NEW_KEY_HEADER: &str = "__debezium.newkey";
 /// Debezium's header on the create after a changed key: the old key.
@@ -106,6 +111,8 @@ pub struct Encoder {
     pub(super) prefix: Vec<u8>,
     pub(super) format: Format,
     pub(super) context: Context,
+    source_prefix: String,
+    selection: Arc<Selection>,
     snapshot: SnapshotRead,
     /// For unescaping array elements.
     pub(super) scratch: Vec<u8>,
@@ -159,14 +166,29 @@ impl Encoder {
             prefix: quoted_content(&source.prefix),
             format,
             context: Context::new(&source.prefix, &source.database, format.values),
+            source_prefix: source.prefix.clone(),
+            selection: Arc::default(),
             snapshot: SnapshotRead::default(),
             scratch: Vec::new(),
         }
     }
 
+    /// The same, with values and keys as the configuration asks for.
+    #[must_use]
+    pub fn selecting(self, selection: Arc<Selection>) -> Self {
+        Encoder { selection, ..self }
+    }
+
     /// Compiles a table, once per version of it. `topic` indexes the pipeline's topic table.
     pub fn compile(&self, table: &Table, topic: u32) -> Plan {
-        Plan::new(table, topic, &self.format)
+        let transforms = self.selection.transforms(table);
+        let table = as_published(table, &transforms);
+        let plan = Plan::new(&table, topic, &self.format, &transforms);
+        let selection = &self.selection;
+        match selection.key_field(&self.source_prefix, &table.schema, &table.name) {
+            Some((name, value)) => plan.with_key_field(name, &value),
+            None => plan,
+        }
     }
 
     /// Starts a transaction: what its changes have in common is rendered once.
@@ -517,6 +539,27 @@ fn all_or_nothing(
         out.records.truncate(records);
         out.headers.truncate(headers);
     })
+}
+
+/// The table with the types that its columns have once their values are transformed.
+fn as_published(table: &Table, transforms: &[Option<Transform>]) -> Table {
+    let mut table = table.clone();
+    for (column, transform) in table.columns.iter_mut().zip(transforms) {
+        if transform.as_ref().is_some_and(Transform::is_text) {
+            *column = ColumnShape {
+                name: std::mem::take(&mut column.name),
+                type_oid: TEXT_OID,
+                type_modifier: -1,
+                resolved: None,
+                // A default would be a value that shows.
+                facts: ColumnFacts {
+                    default: None,
+                    ..std::mem::take(&mut column.facts)
+                },
+            };
+        }
+    }
+    table
 }
 
 fn key_differs(plan: &Plan, old: impl Row, new: impl Row) -> bool {

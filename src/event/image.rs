@@ -113,7 +113,10 @@ pub(super) fn write_key(
             }
         }
     }
-    bytes.push(b'}');
+    match &plan.key_end {
+        None => bytes.push(b'}'),
+        Some(end) => bytes.extend_from_slice(end),
+    }
     Ok(())
 }
 
@@ -121,7 +124,7 @@ pub(super) fn write_key(
 pub(super) fn write_names(plan: &Plan, row: impl Row, bytes: &mut Vec<u8>) {
     let start = bytes.len();
     for (column, value) in plan.columns.iter().zip(row.columns()) {
-        if value == Column::Unchanged {
+        if value == Column::Unchanged && column.unchanged.is_none() {
             if bytes.len() > start {
                 bytes.push(b',');
             }

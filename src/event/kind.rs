@@ -23,7 +23,9 @@ use super::composite::Field;
 use super::debezium::Form;
 use super::encoder::ValueFormat;
 use super::plan::Label;
+use super::selection::Transform;
 use super::table::{ColumnShape, TypeShape};
+use super::value;
 
 /// The JSON form of a column's values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,10 @@ pub(super) enum Kind {
     Range(Box<Kind>),
     Multirange(Box<Kind>),
     Hstore,
+    /// The column is left out.
+    Excluded,
+    /// The value becomes another text first, which the form that follows is made of.
+    Transformed(Box<(Transform, Kind)>),
     /// A form of the other type table.
     Debezium(Form),
 }
@@ -60,6 +66,20 @@ impl Kind {
         match &column.resolved {
             Some(shape) => Kind::of_shape(shape),
             None => Kind::of_builtin(column.type_oid),
+        }
+    }
+
+    /// The form of a column whose values become others.
+    pub(super) fn transformed(
+        column: &ColumnShape,
+        transform: &Transform,
+        values: ValueFormat,
+    ) -> Self {
+        match transform {
+            Transform::Excluded => Kind::Excluded,
+            Transform::Mask(_) | Transform::Hash(_) | Transform::Truncate(_) => {
+                Kind::Transformed(Box::new((transform.clone(), Kind::of(column, values))))
+            }
         }
     }
 
@@ -128,6 +148,42 @@ impl Kind {
         matches!(self, Kind::Text | Kind::Plain)
     }
 
+    /// Appends what stands for a value that the server did not send; `false` if nothing does, and the
+    /// column is left out and named.
+    pub(super) fn unchanged(&self, type_oid: u32, out: &mut Vec<u8>) -> bool {
+        match self {
+            Kind::Debezium(form) => form.unavailable(type_oid, out),
+            Kind::Excluded => {}
+            Kind::Transformed(transformed) => match &transformed.0 {
+                // It is the same whatever the value is, which is never null here.
+                Transform::Mask(mask) => {
+                    let mask = value::write(&transformed.1, mask.as_bytes(), &mut Vec::new(), out);
+                    return mask.is_ok();
+                }
+                Transform::Excluded | Transform::Hash(_) | Transform::Truncate(_) => {
+                    return transformed.1.unchanged(type_oid, out);
+                }
+            },
+            Kind::Boolean
+            | Kind::Integer
+            | Kind::Float
+            | Kind::Text
+            | Kind::Plain
+            | Kind::Bytea
+            | Kind::Date
+            | Kind::Time
+            | Kind::TimeTz
+            | Kind::Timestamp
+            | Kind::TimestampTz
+            | Kind::Array { .. }
+            | Kind::Composite(_)
+            | Kind::Range(_)
+            | Kind::Multirange(_)
+            | Kind::Hstore => return false,
+        }
+        true
+    }
+
     /// What its text has to look like, for error messages.
     pub(super) fn expectation(&self) -> &'static str {
         match self {
@@ -144,6 +200,8 @@ impl Kind {
             Kind::Range(_) => "a range",
             Kind::Multirange(_) => "a multirange",
             Kind::Hstore => "an hstore",
+            Kind::Excluded => "anything",
+            Kind::Transformed(transformed) => transformed.1.expectation(),
             Kind::Debezium(form) => form.expectation(),
         }
     }

@@ -31,6 +31,7 @@ mod position;
 mod quoted;
 mod range;
 mod row;
+pub mod selection;
 mod shape;
 mod table;
 mod temporal;
@@ -38,7 +39,7 @@ mod value;
 
 pub use batch::{Batch, Header, Record};
 pub use change::{
-    Change, HEARTBEAT_PREFIX, LogicalMessage, SnapshotFlag, SnapshotRead, Transaction,
+    Change, HEARTBEAT_PREFIX, LogicalMessage, Operations, SnapshotFlag, SnapshotRead, Transaction,
 };
 pub use default::ColumnDefault;
 pub use encoder::{

@@ -4,6 +4,7 @@ use super::debezium::Form;
 use super::encoder::Format;
 use super::json;
 use super::kind::Kind;
+use super::selection::Transform;
 use super::shape::{Shape, UnchangedFormat, write_unavailable};
 use super::table::{ColumnShape, ReplicaIdentity, Table};
 
@@ -18,6 +19,8 @@ pub struct Plan {
     pub(super) key: Box<[KeyColumn]>,
     /// `shop","table":"orders`, which goes between the quotes of `"schema":"…"`.
     pub(super) source: Box<[u8]>,
+    /// What follows the key's columns, where that is more than the closing brace.
+    pub(super) key_end: Option<Box<[u8]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -36,7 +39,7 @@ pub(super) struct PlanColumn {
 impl PlanColumn {
     /// `first` is the comma or the opening brace before the name.
     fn new(first: u8, name: &str, kind: Kind) -> Self {
-        let dropped = matches!(kind, Kind::Debezium(Form::Dropped));
+        let dropped = matches!(kind, Kind::Excluded | Kind::Debezium(Form::Dropped));
         let label = if dropped {
             Label::empty()
         } else {
@@ -56,17 +59,20 @@ impl PlanColumn {
         }
     }
 
-    fn of(column: &ColumnShape, format: &Format) -> Self {
-        let mut planned = PlanColumn::new(b',', &column.name, Kind::of(column, format.values));
+    fn of(column: &ColumnShape, transform: Option<&Transform>, format: &Format) -> Self {
+        let kind = match transform {
+            Some(transform) => Kind::transformed(column, transform, format.values),
+            None => Kind::of(column, format.values),
+        };
+        let mut planned = PlanColumn::new(b',', &column.name, kind);
         let mut unchanged = Vec::new();
         planned.label.append(&mut unchanged);
-        if let Kind::Debezium(form) = &planned.kind {
-            form.unavailable(column.type_oid, &mut unchanged);
-            planned.unchanged = Some(unchanged.into());
-        } else if has_placeholder(format) && planned.kind.is_string() {
+        let mut stands_in = planned.kind.unchanged(column.type_oid, &mut unchanged);
+        if !stands_in && has_placeholder(format) && planned.kind.is_string() {
             write_unavailable(&mut unchanged);
-            planned.unchanged = Some(unchanged.into());
+            stands_in = true;
         }
+        planned.unchanged = stands_in.then(|| unchanged.into());
         planned
     }
 
@@ -145,11 +151,21 @@ pub(super) struct KeyColumn {
 }
 
 impl Plan {
-    pub(super) fn new(table: &Table, topic: u32, format: &Format) -> Self {
+    /// `transforms` are those of the table's columns, if any has one.
+    pub(super) fn new(
+        table: &Table,
+        topic: u32,
+        format: &Format,
+        transforms: &[Option<Transform>],
+    ) -> Self {
         let columns: Box<[PlanColumn]> = table
             .columns
             .iter()
-            .map(|column| PlanColumn::of(column, format))
+            .enumerate()
+            .map(|(index, column)| {
+                let transform = transforms.get(index).and_then(Option::as_ref);
+                PlanColumn::of(column, transform, format)
+            })
             .collect();
         let mut source = quoted_content(&table.schema);
         source.extend_from_slice(b"\",\"table\":\"");
@@ -177,6 +193,21 @@ impl Plan {
             columns,
             key,
             source: source.into(),
+            key_end: None,
+        }
+    }
+
+    /// Adds a field of text to every key that has a column.
+    #[must_use]
+    pub(super) fn with_key_field(self, name: &str, value: &str) -> Self {
+        let mut key_end = vec![b',', b'"'];
+        key_end.extend(quoted_content(name));
+        key_end.extend_from_slice(b"\":\"");
+        key_end.extend(quoted_content(value));
+        key_end.extend_from_slice(b"\"}");
+        Plan {
+            key_end: Some(key_end.into()),
+            ..self
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::json::{self, Unexpected};
 use super::kind::Kind;
+use super::selection::Transform;
 use super::{array, composite, debezium, hstore, range, temporal};
 
 /// Appends the JSON form of a value. `scratch` holds unescaped array elements and is reused.
@@ -32,8 +33,24 @@ pub(super) fn write(
         Kind::Range(element) => range::write(text, element, out),
         Kind::Multirange(element) => range::write_multi(text, element, out),
         Kind::Hstore => hstore::write(text, scratch, out),
+        Kind::Excluded => Ok(()),
+        Kind::Transformed(transformed) => write_transformed(transformed, text, scratch, out),
         Kind::Debezium(form) => debezium::write(form, text, scratch, out),
     }
+}
+
+#[cold]
+fn write_transformed(
+    (transform, kind): &(Transform, Kind),
+    text: &[u8],
+    scratch: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Result<(), Unexpected> {
+    let mut transformed = std::mem::take(scratch);
+    transform.apply(text, &mut transformed);
+    let written = write(kind, &transformed, scratch, out);
+    *scratch = transformed;
+    written
 }
 
 #[inline]

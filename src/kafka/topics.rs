@@ -5,6 +5,34 @@ pub fn table(prefix: &str, schema: &str, table: &str) -> String {
     sanitise(&format!("{prefix}.{schema}.{table}"))
 }
 
+/// The topic of a table, by the template of its route if it has one.
+pub fn routed(template: Option<&str>, prefix: &str, schema: &str, table: &str) -> String {
+    match template {
+        Some(template) => templated(template, prefix, schema, table),
+        None => self::table(prefix, schema, table),
+    }
+}
+
+/// The topic of a table by a template with `{prefix}`, `{schema}` and `{table}`.
+fn templated(template: &str, prefix: &str, schema: &str, table: &str) -> String {
+    // One placeholder after the other, from the left: a table's name may look like one.
+    let mut name = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (placeholder, next) = after.split_once('}').unwrap_or((after, ""));
+        name.push_str(before);
+        name.push_str(match placeholder {
+            "prefix" => prefix,
+            "schema" => schema,
+            "table" => table,
+            _ => "",
+        });
+        rest = next;
+    }
+    name.push_str(rest);
+    sanitise(&name)
+}
+
 /// The topic of heartbeats.
 pub fn heartbeat(prefix: &str) -> String {
     sanitise(&format!("{prefix}.heartbeat"))
@@ -36,6 +64,11 @@ mod tests {
     fn names_hold_only_what_kafka_allows() {
         assert_eq!(table("retail", "public", "orders"), "retail.public.orders");
         assert_eq!(table("retail", "Größe", "a b"), "retail.Gr__e.a_b");
+        assert_eq!(
+            templated("{prefix}.all-{table}", "p", "s", "{schema}"),
+            "p.all-_schema_"
+        );
+        assert_eq!(templated("orders", "p", "s", "t"), "orders");
         assert_eq!(
             position("retail", "tidewater"),
             "__tidewater.retail.tidewater"

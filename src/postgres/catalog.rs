@@ -68,6 +68,16 @@ impl TableShape {
         }
     }
 
+    /// Indexes into `columns` of what the server sends of old rows.
+    pub fn identity(&self) -> Vec<usize> {
+        match self.replica_identity {
+            ReplicaIdentity::Default => self.primary_key.clone(),
+            ReplicaIdentity::Nothing => Vec::new(),
+            ReplicaIdentity::Full => (0..self.columns.len()).collect(),
+            ReplicaIdentity::Index => self.identity_index.clone(),
+        }
+    }
+
     /// What the encoder has to know of it.
     pub fn to_table(&self) -> Table {
         Table {

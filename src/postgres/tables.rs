@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use globset::{Glob, GlobMatcher};
-
 use crate::connection::quote_identifier;
+use crate::event::selection::Pattern;
 
 /// A table's qualified name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +31,7 @@ impl fmt::Display for TableName {
     }
 }
 
-/// Patterns `schema.table` with `*` and `?`; a leading `!` excludes. A table is captured when some
+/// Patterns `schema.table`, see [`Pattern`]; a leading `!` excludes. A table is captured when some
 /// pattern matches and no excluding one does, whatever their order.
 #[derive(Clone, Debug)]
 pub struct Patterns {
@@ -41,15 +40,12 @@ pub struct Patterns {
     exclude: Vec<Pattern>,
 }
 
-#[derive(Clone, Debug)]
-struct Pattern {
-    schema: GlobMatcher,
-    table: GlobMatcher,
-}
-
 /// A pattern that is not `schema.table`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid table pattern \"{0}\": expected schema.table, with * for any part of a name")]
+#[error(
+    "invalid table pattern \"{0}\": expected schema.table, with * for any part of a name or a regular \
+     expression between slashes"
+)]
 pub struct PatternsError(String);
 
 impl Patterns {
@@ -61,7 +57,7 @@ impl Patterns {
                 Some(name) => (&mut exclude, name),
                 None => (&mut include, text.as_str()),
             };
-            list.push(Pattern::new(name).ok_or_else(|| PatternsError(text.clone()))?);
+            list.push(Pattern::new(name, 2).ok_or_else(|| PatternsError(text.clone()))?);
         }
         Ok(Patterns {
             texts: patterns.to_vec(),
@@ -72,7 +68,8 @@ impl Patterns {
 
     /// Whether the table is captured.
     pub fn matches(&self, table: &TableName) -> bool {
-        let any = |list: &[Pattern]| list.iter().any(|pattern| pattern.matches(table));
+        let names = [table.schema.as_str(), table.name.as_str()];
+        let any = |list: &[Pattern]| list.iter().any(|pattern| pattern.matches(&names));
         any(&self.include) && !any(&self.exclude)
     }
 }
@@ -80,24 +77,6 @@ impl Patterns {
 impl fmt::Display for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.texts.join(", "))
-    }
-}
-
-impl Pattern {
-    fn new(text: &str) -> Option<Pattern> {
-        let (schema, table) = text.split_once('.')?;
-        if schema.is_empty() || table.is_empty() {
-            return None;
-        }
-        let compile = |part: &str| Some(Glob::new(part).ok()?.compile_matcher());
-        Some(Pattern {
-            schema: compile(schema)?,
-            table: compile(table)?,
-        })
-    }
-
-    fn matches(&self, table: &TableName) -> bool {
-        self.schema.is_match(&table.schema) && self.table.is_match(&table.name)
     }
 }
 
@@ -127,6 +106,12 @@ mod tests {
         check(&["!public.audit", "public.*"], "public.audit", false);
         check(&["!public.audit"], "public.orders", false);
         check(&["public.order?"], "public.orders", true);
+        check(&["public./order_[0-9]+/"], "public.order_12", true);
+        check(
+            &["public.*", "!public./.*_old|tmp_.*/"],
+            "public.orders_old",
+            false,
+        );
     }
 
     #[test]

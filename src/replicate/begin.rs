@@ -4,6 +4,7 @@
 //! interrupted attempt, and "streaming from C", with the mark that ends the snapshot in every
 //! partition. What lies between is void until the second is committed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Error;
@@ -14,6 +15,7 @@ use super::publisher::Job;
 use super::snapshot::{KeyColumn, ReadTable, Reading, Snapshot, SnapshotTable, WorkerSettings};
 use super::start::{Opening, session_options, transactional_id};
 use crate::config::settings::Truncate;
+use crate::event::selection::Columns;
 use crate::event::{Batch, Change, Encoder, Lsn, Position, SnapshotRead};
 use crate::kafka::{PositionRecord, SnapshotProgress};
 use crate::postgres::{self, PublishedTable, TableKind, TableShape};
@@ -135,7 +137,12 @@ impl Opening<'_> {
         read: SnapshotRead,
     ) -> Result<(), Error> {
         let mut batch = Batch::default();
-        for table in tables {
+        let mut ended = HashSet::new();
+        // Tables that share a topic share its mark.
+        for table in tables
+            .iter()
+            .filter(|table| ended.insert(table.plan.topic()))
+        {
             Encoder::snapshot_end(
                 table.plan.topic(),
                 table.partitions,
@@ -182,13 +189,15 @@ impl Opening<'_> {
                 continue;
             };
             let shape = shape.with_columns(&published.columns);
+            let selection = &self.context.settings.selection;
+            let table = selection.select(shape.to_table(), &shape.identity())?;
             let topic = self.tables.table_topic(&shape.schema, &shape.name).await?;
             tables.push(ReadTable {
-                plan: encoder.compile(&shape.to_table(), topic.index),
+                plan: encoder.compile(&table, topic.index),
                 partitions: topic.partitions,
                 rows_estimate: published.rows_estimate,
                 bytes_estimate: published.bytes,
-                table: snapshot_table(&shape, &published),
+                table: snapshot_table(&shape, &published, &selection.columns),
             });
         }
         Ok(tables)
@@ -208,7 +217,11 @@ impl Opening<'_> {
     }
 }
 
-fn snapshot_table(shape: &TableShape, published: &PublishedTable) -> SnapshotTable {
+fn snapshot_table(
+    shape: &TableShape,
+    published: &PublishedTable,
+    captured: &Columns,
+) -> SnapshotTable {
     let key = shape
         .primary_key
         .iter()
@@ -220,6 +233,10 @@ fn snapshot_table(shape: &TableShape, published: &PublishedTable) -> SnapshotTab
             .columns
             .iter()
             .map(|column| column.shape.name.clone())
+            .map(|name| {
+                let captured = captured.captures(&shape.schema, &shape.name, &name);
+                captured.then_some(name)
+            })
             .collect(),
         key: key
             .map(|column| KeyColumn {

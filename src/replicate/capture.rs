@@ -10,8 +10,8 @@ use std::time::Instant;
 use super::Error;
 use super::machine::Fill;
 use crate::event::{
-    Batch, Change, EncodeError, Encoder, Epoch, HEARTBEAT_PREFIX, LogicalMessage, Lsn, Plan,
-    Transaction,
+    Batch, Change, EncodeError, Encoder, Epoch, HEARTBEAT_PREFIX, LogicalMessage, Lsn, Operations,
+    Plan, Transaction,
 };
 use crate::kafka::PositionRecord;
 use crate::pgoutput::{self, Message, Relation, RelationIds};
@@ -87,6 +87,7 @@ pub(crate) struct Capture {
     open: Option<Open>,
     oldest: Option<Instant>,
     skip: Option<Point>,
+    skipped: Operations,
     last_commit_lsn: Option<Lsn>,
 }
 
@@ -120,8 +121,14 @@ impl Capture {
             open: None,
             oldest: None,
             skip: start.is_split().then_some(start),
+            skipped: Operations::default(),
             last_commit_lsn: None,
         }
+    }
+
+    /// Leaves out what is in the set; it is counted all the same.
+    pub(crate) fn skipping(self, skipped: Operations) -> Self {
+        Capture { skipped, ..self }
     }
 
     /// The encoder, for compiling plans.
@@ -184,13 +191,13 @@ impl Capture {
                 self.announced.insert(relation.id, relation);
             }
             Message::Insert { relation, new } => {
-                if let Some(change) = self.change(lsn, now_us)? {
+                if let Some(change) = self.wanted(Operations::INSERT, lsn, now_us)? {
                     let plan = plan(&self.tables, relation, lsn)?;
                     encoded(self.encoder.insert(plan, change, new, &mut self.batch), lsn)?;
                 }
             }
             Message::Update { relation, old, new } => {
-                if let Some(change) = self.change(lsn, now_us)? {
+                if let Some(change) = self.wanted(Operations::UPDATE, lsn, now_us)? {
                     let plan = plan(&self.tables, relation, lsn)?;
                     encoded(
                         self.encoder.update(plan, change, old, new, &mut self.batch),
@@ -199,13 +206,13 @@ impl Capture {
                 }
             }
             Message::Delete { relation, old } => {
-                if let Some(change) = self.change(lsn, now_us)? {
+                if let Some(change) = self.wanted(Operations::DELETE, lsn, now_us)? {
                     let plan = plan(&self.tables, relation, lsn)?;
                     encoded(self.encoder.delete(plan, change, old, &mut self.batch), lsn)?;
                 }
             }
             Message::Truncate { relations, .. } => {
-                if let Some(change) = self.change(lsn, now_us)? {
+                if let Some(change) = self.wanted(Operations::TRUNCATE, lsn, now_us)? {
                     self.truncate(relations, change)?;
                 }
             }
@@ -297,6 +304,17 @@ impl Capture {
             headers: self.batch.headers.len(),
         };
         Ok(())
+    }
+
+    /// As [`Capture::change`]; `None` for an operation that is left out, too.
+    fn wanted(
+        &mut self,
+        operation: Operations,
+        lsn: Lsn,
+        now_us: i64,
+    ) -> Result<Option<Change>, Error> {
+        let change = self.change(lsn, now_us)?;
+        Ok(change.filter(|_| !self.skipped.contains(operation)))
     }
 
     /// Counts a change of the open transaction; `None` when it was published before.

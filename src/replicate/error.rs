@@ -1,6 +1,7 @@
 //! What ends replication, or makes it start over.
 
 use crate::connection;
+use crate::event::selection::SelectionError;
 use crate::event::{EncodeError, Lsn, Position};
 use crate::exit::ExitCode;
 use crate::kafka;
@@ -244,6 +245,9 @@ pub enum Error {
     /// A table pattern that cannot be read.
     #[error("source.tables")]
     Patterns(#[source] postgres::PatternsError),
+    /// A table cannot be published as the configuration asks for.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     /// A section of the configuration that this role needs is missing.
     #[error("the configuration has no [{0}] section, which replication needs")]
     SectionMissing(&'static str),
@@ -300,6 +304,7 @@ impl Error {
             | Error::PublisherEnded
             | Error::WorkerEnded
             | Error::Patterns(_)
+            | Error::Selection(_)
             | Error::SectionMissing(_) => false,
         }
     }
@@ -314,7 +319,7 @@ impl Error {
             | Error::HistoryLost { .. }
             | Error::PositionMissing { .. } => ExitCode::HistoryLost,
             Error::SourceChanged { .. } | Error::TimelineLeft { .. } => ExitCode::SourceChanged,
-            Error::OptionsChanged { .. } => ExitCode::SourceTables,
+            Error::OptionsChanged { .. } | Error::Selection(_) => ExitCode::SourceTables,
             Error::TopicGone { .. } | Error::TopicReplaced { .. } => ExitCode::TopicUnusable,
             Error::PositionMoved { .. } => ExitCode::Fenced,
             Error::LeaseLost { .. } | Error::LeaseHeld { .. } => ExitCode::SlotBusy,

@@ -10,10 +10,9 @@
 //! 5. After START_REPLICATION, and before the first status, the slot is read again: if it is past our
 //!    position the server has skipped data without a word.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-use sha2::{Digest, Sha256};
 
 use super::capture::{Capture, Point};
 use super::lease::Lease;
@@ -23,8 +22,9 @@ use super::resume::{self, PositionFound, SlotFound, Start};
 use super::stream::{Loop, Stream};
 use super::tables::{Tables, Topic};
 use super::{Context, Error, heartbeat, history};
-use crate::config::settings::{Format, Kafka, Source, Truncate, Values};
+use crate::config::settings::{Format, Kafka, Settings, Source, Truncate, Values};
 use crate::connection;
+use crate::event::selection::digest;
 use crate::event::{self, Encoder, Epoch, Lsn, SourceName, TruncateFormat, ValueFormat};
 use crate::kafka::{self, Admin, PositionRecord, SnapshotProgress, TopicSpec, topics};
 use crate::postgres::{
@@ -131,7 +131,8 @@ impl<'a> Opening<'a> {
             .await?;
         let stale = kafka::read_recorded_now(kafka, &position_topic)?;
         check_source(stale.position.as_ref(), &identity, &position_topic)?;
-        let mut tables = Tables::new(kafka, admin, catalog, stale.topics);
+        let selection = &context.settings.selection;
+        let mut tables = Tables::new(kafka, selection, admin, catalog, stale.topics);
         let heartbeat = tables
             .topic(TopicSpec::heartbeat(
                 kafka,
@@ -143,10 +144,11 @@ impl<'a> Opening<'a> {
                 .table_topic(&published.table.schema, &published.table.name)
                 .await?;
         }
+        let options_hash = options_hash(source, &context.settings);
         let (transactions, last) = fence(context, &position_topic)?;
         check_source(last.as_ref(), &identity, &position_topic)?;
         if let Some(last) = &last {
-            history::check(&mut session, last, &identity, &options_hash(source)).await?;
+            history::check(&mut session, last, &identity, &options_hash).await?;
         }
         context.steps.at("start.fenced");
 
@@ -154,7 +156,7 @@ impl<'a> Opening<'a> {
         let publisher = Publisher::start(transactions, last.clone())?;
         let record = PositionRecord {
             timeline: identity.timeline,
-            options_hash: options_hash(source),
+            options_hash,
             ..last.unwrap_or_else(|| first_record(source, &identity))
         };
         Ok(Some(Opening {
@@ -253,7 +255,12 @@ impl<'a> Opening<'a> {
         let (source, kafka) = (self.context.source()?, self.context.kafka()?);
         for published in &self.publication.tables {
             let table = &published.table;
-            let topic = topics::table(&kafka.prefix, &table.schema, &table.name);
+            let template = self
+                .context
+                .settings
+                .selection
+                .topic(&table.schema, &table.name);
+            let topic = topics::routed(template, &kafka.prefix, &table.schema, &table.name);
             if !kafka::Reader::is_empty(kafka, &topic, REACH_TIMEOUT)? {
                 return Err(Error::PositionMissing {
                     slot: source.slot.clone(),
@@ -272,10 +279,9 @@ impl<'a> Opening<'a> {
             prefix: kafka.prefix.clone(),
             database: self.identity.database.clone(),
         };
-        Ok(Encoder::new(
-            &name,
-            event_format(self.context.settings.format, kafka),
-        ))
+        let settings = &self.context.settings;
+        let encoder = Encoder::new(&name, event_format(settings.format, kafka));
+        Ok(encoder.selecting(Arc::clone(&settings.selection)))
     }
 
     /// Starts the walsender at the point, and checks that it can serve it.
@@ -288,7 +294,8 @@ impl<'a> Opening<'a> {
         let now = Instant::now();
         Ok(Stream {
             source: stream,
-            capture: Capture::new(encoder, self.record.epoch, self.heartbeat.index, point),
+            capture: Capture::new(encoder, self.record.epoch, self.heartbeat.index, point)
+                .skipping(self.context.settings.format.skip),
             tables: self.tables,
             publisher: self.publisher,
             lease: self.lease,
@@ -346,16 +353,13 @@ fn stream_options(publication: &str) -> [(&'static str, &str); 3] {
     ]
 }
 
-/// Hash of [`stream_options`].
-fn options_hash(source: &Source) -> String {
-    let mut hash = Sha256::new();
-    for (name, value) in stream_options(&source.publication) {
-        hash.update(format!("{name}={value}\n"));
-    }
-    // Half of it tells them apart.
-    let half = hash.finalize().into_iter().take(8);
-    half.fold(0_u64, |head, byte| head << 8 | u64::from(byte))
-        .to_string()
+/// Hash of [`stream_options`] and of all that decides what a change becomes: the rest of a transaction
+/// that was published in part must look like its beginning.
+fn options_hash(source: &Source, settings: &Settings) -> String {
+    let options = stream_options(&source.publication);
+    let format = format!("{:?}", settings.format);
+    let options = options.iter().flat_map(|(name, value)| [*name, *value]);
+    digest(options.chain([format.as_str(), settings.selection.digest.as_str()]))
 }
 
 async fn start_replication(

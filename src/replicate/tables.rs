@@ -4,11 +4,13 @@
 //! and never reused: 0 is the position topic, the others follow in the order in which they were met.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::Error;
 use super::capture::CapturedTable;
 use crate::config::settings::Kafka;
 use crate::connection::Database;
+use crate::event::selection::Selection;
 use crate::event::{ColumnShape, Encoder, ReplicaIdentity, Table};
 use crate::kafka::{self, Admin, TopicRecord, TopicSpec, topics};
 use crate::pgoutput::Relation;
@@ -29,6 +31,7 @@ pub(crate) struct Topic {
 /// Topics by name, and the way to describe a relation.
 pub(crate) struct Tables {
     kafka: Kafka,
+    selection: Arc<Selection>,
     admin: Admin,
     catalog: Database,
     /// Topics as they were when the first event went there.
@@ -50,6 +53,7 @@ impl Tables {
     /// `catalog` is a connection of its own: a slow catalog query must not hold up the lease.
     pub(crate) fn new(
         kafka: &Kafka,
+        selection: &Arc<Selection>,
         admin: Admin,
         catalog: Database,
         recorded: BTreeMap<String, TopicRecord>,
@@ -57,6 +61,7 @@ impl Tables {
         Tables {
             recorded,
             kafka: kafka.clone(),
+            selection: Arc::clone(selection),
             admin,
             catalog,
             topics: HashMap::new(),
@@ -97,8 +102,13 @@ impl Tables {
 
     /// The topic of a table, created when missing.
     pub(crate) async fn table_topic(&mut self, schema: &str, table: &str) -> Result<Topic, Error> {
-        let name = topics::table(&self.kafka.prefix, schema, table);
-        self.topic(TopicSpec::events(&self.kafka, name)).await
+        let template = self.selection.topic(schema, table);
+        let name = topics::routed(template, &self.kafka.prefix, schema, table);
+        let spec = TopicSpec::events(&self.kafka, name);
+        let route = self.selection.route(schema, table);
+        let partitions = route.and_then(|route| route.partitions);
+        let partitions = partitions.unwrap_or(spec.partitions);
+        self.topic(TopicSpec { partitions, ..spec }).await
     }
 
     /// Every topic in the order of the indexes.
@@ -125,6 +135,7 @@ impl Tables {
     ) -> Result<CapturedTable, Error> {
         let shape = postgres::table_shape(&self.catalog, relation.id).await?;
         let table = encoded_table(relation, shape.as_ref());
+        let table = self.selection.select(table, &relation.identity())?;
         let topic = self.table_topic(&relation.schema, &relation.name).await?;
         Ok(CapturedTable {
             plan: encoder.compile(&table, topic.index),

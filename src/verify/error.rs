@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::settings::Unfoldable;
 use crate::event::Lsn;
+use crate::event::selection::SelectionError;
 use crate::exit::ExitCode;
 use crate::{connection, kafka, postgres};
 
@@ -43,6 +44,9 @@ pub enum Error {
         /// Its word.
         source: tokio_postgres::Error,
     },
+    /// A table cannot be published as the configuration asks for.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
     /// Kafka.
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
@@ -76,6 +80,16 @@ pub enum Error {
     SnapshotRunning {
         /// `schema.table`
         table: String,
+    },
+    /// The configuration makes the topic tell other than the table.
+    #[error(
+        "{table} cannot be verified: {why}. leave it out with source.tables in a configuration of its own"
+    )]
+    Incomparable {
+        /// `schema.table`
+        table: String,
+        /// What the configuration asks for.
+        why: &'static str,
     },
     /// The start of a topic is no longer there.
     #[error(
@@ -111,7 +125,10 @@ impl Error {
     /// What the process exits with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Unconfigured { .. } | Error::Format(_) => ExitCode::Configuration,
+            Error::Unconfigured { .. } | Error::Incomparable { .. } | Error::Format(_) => {
+                ExitCode::Configuration
+            }
+            Error::Selection(_) => ExitCode::SourceTables,
             Error::Source(error) => error.exit_code(),
             Error::SourceQuery { .. } => ExitCode::SourceUnreachable,
             Error::SinkConnection(error) if error.is_refusal() => ExitCode::SinkRefused,
@@ -143,6 +160,8 @@ impl Error {
             | Error::SnapshotRunning { .. } => true,
             Error::Unconfigured { .. }
             | Error::Format(_)
+            | Error::Incomparable { .. }
+            | Error::Selection(_)
             | Error::HistoryGone { .. }
             | Error::Content { .. }
             | Error::Thread(_) => false,

@@ -75,7 +75,18 @@ pub async fn run(settings: &Settings, options: &Options) -> Result<Report, Error
     }
     let mut findings = Findings::new(options.differences_max);
     if let Some(source) = source {
-        Box::pin(source::verify(source, kafka, options, &mut findings)).await?;
+        let shaping = source::Shaping {
+            selection: &settings.selection,
+            skipped: settings.format.skip,
+        };
+        Box::pin(source::verify(
+            source,
+            kafka,
+            shaping,
+            options,
+            &mut findings,
+        ))
+        .await?;
     }
     if let Some(sink) = sink {
         Box::pin(sink::verify(sink, kafka, &settings.retail, &mut findings)).await?;

@@ -23,7 +23,8 @@ use super::value::Kind;
 use super::{Error, Options, topics};
 use crate::config::settings::{Delivery, Kafka, Source};
 use crate::connection::{self, Database, quote_identifier, quote_literal};
-use crate::event::{ColumnShape, Lsn, Position, TypeShape};
+use crate::event::selection::{Route, Selection};
+use crate::event::{ColumnShape, Lsn, Operations, Position, TypeShape};
 use crate::kafka::{self, PositionRecord, SnapshotProgress};
 use crate::postgres::{
     self, Patterns, PublishedTable, Session, SessionKind, SnapshotExport, TableName, TableShape,
@@ -40,6 +41,7 @@ const FORMS: &str = "
 /// A published table and how to read it.
 struct Table {
     name: TableName,
+    topic: String,
     select: String,
     count: String,
     layout: Layout,
@@ -49,6 +51,7 @@ struct Table {
 pub(super) async fn verify(
     source: &Source,
     kafka: &Kafka,
+    shaping: Shaping<'_>,
     options: &Options,
     findings: &mut Findings,
 ) -> Result<(), Error> {
@@ -59,7 +62,7 @@ pub(super) async fn verify(
         .batch_execute("begin")
         .await
         .map_err(query("beginning a transaction"))?;
-    let tables = published(&guard, source).await?;
+    let tables = published(&guard, source, kafka, shaping).await?;
     let (reader, point) = snapshot(source, options.timeout).await?;
     let record = reach(kafka, &source.slot, point, options.timeout).await?;
     let point = Position::new(record.epoch, point, 0);
@@ -72,7 +75,12 @@ pub(super) async fn verify(
 }
 
 /// The tables that the publication holds of those configured, locked against truncate and rewrite.
-async fn published(guard: &Client, source: &Source) -> Result<Vec<Table>, Error> {
+async fn published(
+    guard: &Client,
+    source: &Source,
+    kafka: &Kafka,
+    shaping: Shaping<'_>,
+) -> Result<Vec<Table>, Error> {
     let patterns =
         Patterns::new(&source.tables).map_err(|_| Error::Unconfigured { section: "source" })?;
     let publication = postgres::check_publication(guard, &source.publication, &patterns).await?;
@@ -86,28 +94,81 @@ async fn published(guard: &Client, source: &Source) -> Result<Vec<Table>, Error>
     let mut tables = Vec::with_capacity(names.len());
     for published in &publication.tables {
         if let Some(shape) = postgres::table_shape(guard, published.id).await? {
-            tables.push(table(
-                published,
-                &shape.with_columns(&published.columns),
-                &arrays,
-            ));
+            let shape = shape.with_columns(&published.columns);
+            tables.push(shaping.table(published, &shape, kafka, &arrays)?);
         }
     }
     tables.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(tables)
 }
 
-fn table(published: &PublishedTable, shape: &TableShape, arrays: &Arrays) -> Table {
-    let described = shape.to_table();
-    let columns: Vec<Column> = described
+/// What the configuration makes of the tables on the way.
+#[derive(Clone, Copy)]
+pub(super) struct Shaping<'a> {
+    pub(super) selection: &'a Selection,
+    pub(super) skipped: Operations,
+}
+
+impl Shaping<'_> {
+    /// A table as its topic shows it: without what is left out, masked, hashed or truncated.
+    fn table(
+        self,
+        published: &PublishedTable,
+        shape: &TableShape,
+        kafka: &Kafka,
+        arrays: &Arrays,
+    ) -> Result<Table, Error> {
+        let described = self.selection.select(shape.to_table(), &shape.identity())?;
+        let transforms = self.selection.transforms(&described);
+        let is_plain = |index: usize| transforms.get(index).is_none_or(Option::is_none);
+        self.refuse(
+            &published.table,
+            described.key.iter().all(|key| is_plain(*key)),
+        )?;
+        let plain: Vec<usize> = (0..described.columns.len())
+            .filter(|index| is_plain(*index))
+            .collect();
+        let position = |key: &usize| plain.iter().position(|index| index == key);
+        let columns = plain
+            .iter()
+            .filter_map(|index| described.columns.get(*index));
+        let layout = Layout {
+            columns: columns
+                .map(|column| Column {
+                    name: column.name.clone(),
+                    kind: kind(column, arrays),
+                })
+                .collect(),
+            key: described.key.iter().filter_map(position).collect(),
+        };
+        let TableName { schema, name } = &published.table;
+        let template = self.selection.topic(schema, name);
+        let topic = kafka::topics::routed(template, &kafka.prefix, schema, name);
+        Ok(table(published, layout, topic))
+    }
+
+    fn refuse(self, table: &TableName, key_is_plain: bool) -> Result<(), Error> {
+        let shared = self
+            .selection
+            .route(&table.schema, &table.name)
+            .is_some_and(Route::is_shared);
+        let why = if shared {
+            "its topic holds other tables' rows too"
+        } else if !key_is_plain {
+            "its record key is hashed"
+        } else if self.skipped != Operations::default() {
+            "format.skip leaves changes out"
+        } else {
+            return Ok(());
+        };
+        let table = table.to_string();
+        Err(Error::Incomparable { table, why })
+    }
+}
+
+fn table(published: &PublishedTable, layout: Layout, topic: String) -> Table {
+    let names: Vec<String> = layout
         .columns
-        .iter()
-        .map(|column| Column {
-            name: column.name.clone(),
-            kind: kind(column, arrays),
-        })
-        .collect();
-    let names: Vec<String> = columns
         .iter()
         .map(|column| quote_identifier(&column.name))
         .collect();
@@ -121,10 +182,8 @@ fn table(published: &PublishedTable, shape: &TableShape, arrays: &Arrays) -> Tab
         name: published.table.clone(),
         select: format!("select {} {from}", names.join(", ")),
         count: format!("select count(*) {from}"),
-        layout: Layout {
-            columns,
-            key: described.key,
-        },
+        topic,
+        layout,
     }
 }
 
@@ -244,7 +303,7 @@ fn last_position(kafka: &Kafka, topic: &str) -> Result<Option<PositionRecord>, E
 }
 
 async fn fold(kafka: &Kafka, table: &Table, point: Position) -> Result<Folded, Error> {
-    let topic = kafka::topics::table(&kafka.prefix, &table.name.schema, &table.name.name);
+    let topic = table.topic.clone();
     let mut folded = Folded::new(table.layout.clone(), point);
     let kafka = kafka.clone();
     let read = tokio::task::spawn_blocking(move || {

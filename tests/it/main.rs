@@ -25,6 +25,7 @@ mod postgres;
 mod promotions;
 mod servers;
 mod shapes;
+mod shaping;
 mod simulate;
 mod starts;
 mod support;

@@ -537,3 +537,4 @@ fn a_snapshot_end_is_marked_in_every_partition() {
 mod flat;
 mod properties;
 mod refusals;
+mod shaping;

@@ -17,8 +17,8 @@ pub(crate) struct SnapshotTable {
     pub(crate) schema: String,
     /// Table name.
     pub(crate) name: String,
-    /// Published columns in attribute order.
-    pub(crate) columns: Vec<String>,
+    /// Published columns in attribute order; `None` for one that is not captured, and not read either.
+    pub(crate) columns: Vec<Option<String>>,
     /// Key columns with their types' names, as `format_type` gives them; empty without a key.
     pub(crate) key: Vec<KeyColumn>,
     /// Partitions of a partitioned table are read through it.
@@ -99,7 +99,7 @@ impl SnapshotTable {
         let columns: Vec<String> = self
             .columns
             .iter()
-            .map(|name| quote_identifier(name))
+            .map(|name| name.as_deref().map_or("null".to_owned(), quote_identifier))
             .collect();
         format!(
             "select {} from {}{}",
@@ -155,7 +155,7 @@ mod tests {
             schema: "public".to_owned(),
             name: "inventory".to_owned(),
             columns: ["store_id", "product_id", "on_hand"]
-                .map(str::to_owned)
+                .map(|name| Some(name.to_owned()))
                 .to_vec(),
             key: vec![key("store_id", "bigint"), key("product_id", "bigint")],
             partitioned: false,
@@ -172,6 +172,16 @@ mod tests {
         assert_eq!(
             table().select(&Range::default()),
             r#"select "store_id", "product_id", "on_hand" from only "public"."inventory""#
+        );
+    }
+
+    #[test]
+    fn a_column_that_is_not_captured_stays_on_the_server() {
+        let mut table = table();
+        table.columns[2] = None;
+        assert_eq!(
+            table.select(&Range::default()),
+            r#"select "store_id", "product_id", null from only "public"."inventory""#
         );
     }
 

@@ -14,17 +14,17 @@ use crate::model::{Record, read_topic};
 use crate::support::{self, Postgres, Tidewater, caught_up, until};
 
 /// A source with tables of a test's own, and how it is replicated.
-struct Scene {
-    database: Database,
+pub(crate) struct Scene {
+    pub(crate) database: Database,
     /// Database, prefix of the topics, slot and publication.
-    name: String,
+    pub(crate) name: String,
     url: String,
-    partitions: i32,
+    pub(crate) partitions: i32,
 }
 
 impl Scene {
     /// A database on the shared server, with tables made by `sql`.
-    async fn new(name: &str, sql: &str) -> Scene {
+    pub(crate) async fn new(name: &str, sql: &str) -> Scene {
         let source = support::postgres_database(name).await;
         let url = support::database_url(source.database());
         let database = connect(&source).await.unwrap();
@@ -38,7 +38,7 @@ impl Scene {
     }
 
     /// The database of a server of one's own.
-    async fn at(server: &Postgres, name: &str, sql: &str) -> Scene {
+    pub(crate) async fn at(server: &Postgres, name: &str, sql: &str) -> Scene {
         let url = server.url();
         let database = connect(&url.parse().unwrap()).await.unwrap();
         database.batch_execute(sql).await.unwrap();
@@ -51,7 +51,7 @@ impl Scene {
     }
 
     /// The configuration with another value of `source.snapshot`; `more` ends it.
-    fn config(&self, mode: &str, more: &str) -> String {
+    pub(crate) fn config(&self, mode: &str, more: &str) -> String {
         let Scene {
             name,
             url,
@@ -67,12 +67,12 @@ impl Scene {
     }
 
     /// Runs statements on the source.
-    async fn sql(&self, sql: &str) {
+    pub(crate) async fn sql(&self, sql: &str) {
         self.database.batch_execute(sql).await.unwrap();
     }
 
     /// Starts a replicator and waits until it streams.
-    async fn stream(&self, config: &str) -> Tidewater {
+    pub(crate) async fn stream(&self, config: &str) -> Tidewater {
         let mut replicator = Tidewater::start(&["replicate"], config);
         until("streaming", async || {
             assert!(replicator.is_running(), "{}", replicator.log());
@@ -83,46 +83,46 @@ impl Scene {
     }
 
     /// Waits until all that is committed by now is published, and ends the replicator.
-    async fn drain(&self, replicator: Tidewater) {
+    pub(crate) async fn drain(&self, replicator: Tidewater) {
         caught_up(&self.database, &self.name).await;
         let ended = replicator.terminate();
         assert_eq!(ended.code(), Some(0), "{}", ended.log);
     }
 
     /// Streams from where it stands until all that is committed by now is published.
-    async fn replicate(&self, mode: &str) {
+    pub(crate) async fn replicate(&self, mode: &str) {
         let replicator = self.stream(&self.config(mode, "")).await;
         self.drain(replicator).await;
     }
 
     /// A table's topic.
-    fn topic(&self, table: &str) -> String {
+    pub(crate) fn topic(&self, table: &str) -> String {
         topics::table(&self.name, "public", table)
     }
 
     /// What a table's topic holds.
-    fn records(&self, table: &str) -> Vec<Record> {
+    pub(crate) fn records(&self, table: &str) -> Vec<Record> {
         read_topic(&support::kafka_brokers(), &self.topic(table))
     }
 
     /// The recorded position.
-    fn position(&self) -> PositionRecord {
+    pub(crate) fn position(&self) -> PositionRecord {
         let topic = topics::position(&self.name, &self.name);
         read_last_committed(&self.kafka(), &topic).unwrap().unwrap()
     }
 
-    fn kafka(&self) -> Kafka {
+    pub(crate) fn kafka(&self) -> Kafka {
         let settings = tidewater::config::parse(&self.config("initial", ""), []).unwrap();
         settings.kafka.unwrap()
     }
 
-    async fn drop_slot(&self) {
+    pub(crate) async fn drop_slot(&self) {
         let drop = "select pg_drop_replication_slot($1)";
         self.database.execute(drop, &[&self.name]).await.unwrap();
     }
 
     /// Every slot of the database.
-    async fn slots(&self) -> Vec<String> {
+    pub(crate) async fn slots(&self) -> Vec<String> {
         let sql = "select slot_name::text from pg_replication_slots
                     where database = current_database() order by 1";
         let rows = self.database.query(sql, &[]).await.unwrap();

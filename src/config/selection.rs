@@ -1,0 +1,136 @@
+//! `source.columns`, `[[transform]]` and `[[route]]`: what is taken of the source, and what becomes of it.
+
+use std::sync::Arc;
+
+use super::resolve::Resolver;
+use crate::event::selection::{
+    Columns, Pattern, Route, Selection, Transform, TransformRule, digest,
+};
+
+/// Longest mask, characters.
+const MASK_MAX: i64 = 1_000;
+/// What a masked value shows unless the rule says otherwise.
+const MASK: &str = "***";
+/// Longest value of a truncated column, characters.
+const TRUNCATE_MAX: i64 = 1_000_000;
+
+/// Resolves all three. `None` only together with faults.
+pub(super) fn selection(resolver: &mut Resolver<'_>) -> Option<Selection> {
+    let columns = columns(resolver);
+    let transforms: Vec<_> = resolver
+        .sections("transform")
+        .iter()
+        .map(|section| transform(resolver, section))
+        .collect();
+    let routes: Vec<_> = resolver
+        .sections("route")
+        .iter()
+        .map(|section| route(resolver, section))
+        .collect();
+    let written = resolver.written(&["source.columns", "format.hash_salt", "transform[", "route["]);
+    Some(Selection {
+        columns: columns?,
+        transforms: transforms.into_iter().collect::<Option<_>>()?,
+        routes: routes.into_iter().collect::<Option<_>>()?,
+        digest: digest(written.iter().map(String::as_str)),
+    })
+}
+
+fn columns(resolver: &mut Resolver<'_>) -> Option<Columns> {
+    let patterns = resolver.list("source.columns")?;
+    Columns::new(&patterns)
+        .map_err(|pattern| resolver.fault("source.columns", &pattern))
+        .ok()
+}
+
+fn transform(resolver: &mut Resolver<'_>, section: &str) -> Option<TransformRule> {
+    let columns = patterns(resolver, &format!("{section}.columns"), 3);
+    let action = format!("{section}.action");
+    let names = [("mask", 0), ("hash", 1), ("truncate", 2)];
+    let transform = match resolver.choice(&action, &names)? {
+        0 => mask(resolver, section),
+        1 => salt(resolver).map(Transform::Hash),
+        _ => resolver
+            .number(&format!("{section}.length"), 1, TRUNCATE_MAX)
+            .and_then(|length| usize::try_from(length).ok())
+            .map(Transform::Truncate),
+    };
+    Some(TransformRule {
+        columns: columns?,
+        transform: transform?,
+    })
+}
+
+/// The text given, or as many stars as are asked for.
+fn mask(resolver: &mut Resolver<'_>, section: &str) -> Option<Transform> {
+    let (value, length) = (format!("{section}.value"), format!("{section}.length"));
+    let stars = resolver.optional_number(&length, 1, MASK_MAX)?;
+    let text = match (resolver.text(&value), stars) {
+        (Some(_), Some(_)) => {
+            resolver.conflict(
+                &value,
+                "is given together with length".to_owned(),
+                "keep one of them",
+            );
+            return None;
+        }
+        (Some(text), None) => text,
+        (None, Some(stars)) => "*".repeat(usize::try_from(stars).ok()?),
+        (None, None) => MASK.to_owned(),
+    };
+    Some(Transform::Mask(text.into()))
+}
+
+fn salt(resolver: &mut Resolver<'_>) -> Option<Arc<str>> {
+    resolver
+        .name("format.hash_salt", 1_000, |c| !c.is_control())
+        .map(Arc::from)
+}
+
+fn route(resolver: &mut Resolver<'_>, section: &str) -> Option<Route> {
+    let path = |key: &str| format!("{section}.{key}");
+    let tables = patterns(resolver, &path("tables"), 2);
+    let topic = match resolver.text(&path("topic")) {
+        None => Some(None),
+        Some(_) => resolver
+            .checked(&path("topic"), |text| {
+                is_template(text).then(|| text.to_owned())
+            })
+            .map(Some),
+    };
+    let partitions = resolver.optional_number(&path("partitions"), 1, 10_000);
+    let key = resolver
+        .text(&path("key"))
+        .map(|_| resolver.list(&path("key")));
+    let table_in_key = resolver.choice(&path("table_in_key"), &[("true", true), ("false", false)]);
+    Some(Route {
+        tables: tables?,
+        topic: topic?,
+        partitions: partitions?.and_then(|count| i32::try_from(count).ok()),
+        key: key.unwrap_or_else(|| Some(Vec::new()))?,
+        table_in_key: table_in_key?,
+    })
+}
+
+fn patterns(resolver: &mut Resolver<'_>, path: &str, parts: usize) -> Option<Vec<Pattern>> {
+    let texts = resolver.list(path)?;
+    let compile = |text: &String| {
+        let pattern = Pattern::new(text, parts);
+        pattern.ok_or_else(|| text.clone())
+    };
+    texts
+        .iter()
+        .map(compile)
+        .collect::<Result<_, _>>()
+        .map_err(|text| resolver.fault(path, &text))
+        .ok()
+}
+
+/// A topic's name with placeholders.
+fn is_template(text: &str) -> bool {
+    let plain = ["{prefix}", "{schema}", "{table}"]
+        .iter()
+        .fold(text.to_owned(), |text, name| text.replace(name, ""));
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    text.len() <= 249 && plain.chars().all(allowed)
+}
