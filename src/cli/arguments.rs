@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::capture::CaptureArguments;
 use super::completions::CompletionsArguments;
 use super::doctor::DoctorArguments;
 use super::position::PositionCommand;
+use super::replay::ReplayArguments;
 use super::simulate::SimulateArguments;
 use super::status::StatusArguments;
 use super::tail::TailArguments;
@@ -75,6 +77,10 @@ pub enum Command {
         #[command(subcommand)]
         command: PositionCommand,
     },
+    /// Records the raw stream of the source in a file, beside whatever replicates.
+    Capture(CaptureArguments),
+    /// Decodes and encodes a captured stream without a server, and prints the records.
+    Replay(ReplayArguments),
     /// The completion script of a shell.
     Completions(CompletionsArguments),
     /// Wipes what is derived and folds the topics again; never issues a second code.

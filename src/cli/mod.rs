@@ -4,12 +4,14 @@
 //! [`output`](crate::output) writes to standard output.
 
 mod arguments;
+mod capture;
 mod completions;
 mod doctor;
 mod failure;
 mod migrate;
 mod position;
 mod rebuild;
+mod replay;
 mod roles;
 mod signals;
 mod simulate;
@@ -61,6 +63,8 @@ async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Doctor(arguments) => doctor::run(&settings()?, *arguments).await,
         Command::Tail(arguments) => tail::run(&settings()?, arguments).await,
         Command::Position { command } => position::run(&settings()?, *command).await,
+        Command::Capture(arguments) => capture::run(&settings()?, arguments).await,
+        Command::Replay(arguments) => replay::run(&settings()?, arguments),
         Command::Completions(arguments) => Ok(completions::run(*arguments)),
         Command::Rebuild => rebuild::run(&settings()?).await,
         Command::Simulate(arguments) => simulate::run(&settings()?, arguments).await,

@@ -55,6 +55,12 @@ impl Batch {
         }
     }
 
+    /// The headers of a record.
+    pub fn headers_of(&self, record: &Record) -> &[Header] {
+        let range = record.headers.start as usize..record.headers.end as usize;
+        self.headers.get(range).unwrap_or_default()
+    }
+
     /// A copy: for the rare case that librdkafka still points into the original.
     #[must_use]
     pub fn duplicate(&self) -> Batch {

@@ -1,7 +1,9 @@
 //! Column defaults: the expression, and its value where that is a constant.
 
+use serde::{Deserialize, Serialize};
+
 /// A column's `DEFAULT`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnDefault {
     /// As SQL writes it, `now()` or `'new'::text`.
     pub expression: String,

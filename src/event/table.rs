@@ -5,8 +5,11 @@
 
 use super::default::ColumnDefault;
 
+use serde::{Deserialize, Serialize};
+
 /// What the server sends of the old row, `REPLICA IDENTITY …` of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ReplicaIdentity {
     /// The primary key's columns.
     Default,
@@ -32,7 +35,7 @@ impl ReplicaIdentity {
 }
 
 /// A table, or rather one version of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Schema name.
     pub schema: String,
@@ -48,7 +51,7 @@ pub struct Table {
 }
 
 /// A column's name and type, and what else is known of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnShape {
     /// Column name.
     pub name: String,
@@ -60,12 +63,13 @@ pub struct ColumnShape {
     /// for built-in types, and for types the catalog was not asked about, which go as their text.
     pub resolved: Option<TypeShape>,
     /// What only the catalog says of it.
+    #[serde(default)]
     pub facts: ColumnFacts,
 }
 
 /// What the catalog says of a column beside its type. It is as of now, not as of a change's place in the
 /// log; a column that it no longer has is nullable and without default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnFacts {
     /// `not null`.
     pub not_null: bool,
@@ -74,7 +78,8 @@ pub struct ColumnFacts {
 }
 
 /// What lies behind the oid of a type that somebody created.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TypeShape {
     /// The built-in type of this oid. A domain is described as its base type.
     Builtin(u32),

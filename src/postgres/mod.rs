@@ -34,8 +34,8 @@ pub use server::{
 };
 pub use session::{Session, SessionKind};
 pub use slot::{
-    CreatedSlot, SlotState, SnapshotExport, check_slot, create_slot, drop_slot, read_slot,
-    terminate_walsender,
+    CreatedSlot, SlotState, SnapshotExport, check_slot, copy_slot, create_slot, drop_slot,
+    read_slot, terminate_walsender,
 };
 pub use stream::{Frame, ReplicationStream};
 pub use tables::{Patterns, PatternsError, TableName};

@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 
 use super::session::slot_error;
 use super::{Error, Session};
-use crate::connection::{ServerError, quote_identifier};
+use crate::connection::{ServerError, quote_identifier, quote_literal};
 use crate::event::Lsn;
 
 /// Output plugin of every slot of ours.
@@ -67,6 +67,27 @@ pub async fn create_slot(
         consistent_point,
         snapshot: columns.next().flatten(),
     })
+}
+
+/// Copies a logical slot into a temporary one of the session, which begins where the other stands; that
+/// LSN. The other may be in use.
+pub async fn copy_slot(session: &mut Session, from: &str, to: &str) -> Result<Lsn, Error> {
+    let command = format!(
+        "select lsn from pg_copy_logical_replication_slot({}, {}, true)",
+        quote_literal(from),
+        quote_literal(to)
+    );
+    let rows = session.query(&command).await;
+    let rows = rows.map_err(|error| meant(from, error))?;
+    let lsn = rows
+        .into_iter()
+        .next()
+        .and_then(|row| row.into_iter().next()?);
+    lsn.and_then(|text| text.parse().ok())
+        .ok_or_else(|| Error::SlotUnusable {
+            slot: from.to_owned(),
+            why: "the server gave no position for its copy".to_owned(),
+        })
 }
 
 /// Drops a slot by a replication session.

@@ -156,6 +156,11 @@ impl Capture {
         self.boundary.point.resume
     }
 
+    /// Whether a transaction is under way.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// The server has sent everything below `lsn`, and says so between two transactions: nothing
     /// there concerns us.
     pub(crate) fn advance(&mut self, lsn: Lsn) {

@@ -251,6 +251,9 @@ pub enum Error {
     /// A section of the configuration that this role needs is missing.
     #[error("the configuration has no [{0}] section, which replication needs")]
     SectionMissing(&'static str),
+    /// A capture file.
+    #[error(transparent)]
+    File(#[from] super::recording::FileError),
     /// Stopped on request, or before a fresh start.
     #[error("interrupted")]
     Interrupted,
@@ -305,7 +308,8 @@ impl Error {
             | Error::WorkerEnded
             | Error::Patterns(_)
             | Error::Selection(_)
-            | Error::SectionMissing(_) => false,
+            | Error::SectionMissing(_)
+            | Error::File(_) => false,
         }
     }
 
@@ -314,6 +318,7 @@ impl Error {
         match self {
             Error::Connection(error) => error.exit_code(),
             Error::Postgres(error) => error.exit_code(),
+            Error::File(error) => error.exit_code(),
             Error::Kafka(error) => error.exit_code(),
             Error::SplitDiffers { .. }
             | Error::HistoryLost { .. }

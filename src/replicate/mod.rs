@@ -20,6 +20,7 @@ mod lease;
 mod machine;
 mod position;
 mod publisher;
+pub mod recording;
 mod resume;
 mod snapshot;
 mod start;

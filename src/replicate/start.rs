@@ -280,7 +280,8 @@ impl<'a> Opening<'a> {
             database: self.identity.database.clone(),
         };
         let settings = &self.context.settings;
-        let encoder = Encoder::new(&name, event_format(settings.format, kafka));
+        let format = event_format(settings.format, kafka.message_bytes_max);
+        let encoder = Encoder::new(&name, format);
         Ok(encoder.selecting(Arc::clone(&settings.selection)))
     }
 
@@ -322,7 +323,7 @@ impl Context {
     }
 }
 
-fn section<'s, T>(section: Option<&'s T>, name: &'static str) -> Result<&'s T, Error> {
+pub(super) fn section<'s, T>(section: Option<&'s T>, name: &'static str) -> Result<&'s T, Error> {
     section.ok_or(Error::SectionMissing(name))
 }
 
@@ -345,7 +346,7 @@ pub(super) async fn open_session(source: &Source) -> Result<Session, Error> {
 }
 
 /// What decides which messages the server sends.
-fn stream_options(publication: &str) -> [(&'static str, &str); 3] {
+pub(super) fn stream_options(publication: &str) -> [(&'static str, &str); 3] {
     [
         ("proto_version", "1"),
         ("publication_names", publication),
@@ -465,7 +466,7 @@ pub(super) fn check_source(
     })
 }
 
-fn event_format(format: Format, kafka: &Kafka) -> event::Format {
+pub(super) fn event_format(format: Format, record_bytes_max: usize) -> event::Format {
     event::Format {
         values: match format.values {
             Values::Lossless => ValueFormat::Lossless,
@@ -479,6 +480,6 @@ fn event_format(format: Format, kafka: &Kafka) -> event::Format {
         tombstones: format.tombstones,
         shape: format.shape,
         headers: format.headers,
-        record_bytes_max: kafka.message_bytes_max,
+        record_bytes_max,
     }
 }

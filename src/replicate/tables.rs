@@ -146,7 +146,7 @@ impl Tables {
 
 /// A relation as the encoder sees it. A table that is gone from the catalog keeps what the message
 /// says: its flagged columns are the key, unless all are flagged.
-fn encoded_table(relation: &Relation, shape: Option<&TableShape>) -> Table {
+pub(super) fn encoded_table(relation: &Relation, shape: Option<&TableShape>) -> Table {
     let key_names: Vec<&str> = shape.map_or_else(Vec::new, |shape| {
         let columns = shape
             .primary_key

@@ -23,6 +23,7 @@ mod model;
 mod parity;
 mod postgres;
 mod promotions;
+mod recording;
 mod servers;
 mod shapes;
 mod shaping;

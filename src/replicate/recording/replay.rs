@@ -1,0 +1,153 @@
+//! A capture file, through decoder and encoder: what would have been published.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::FileError;
+use super::file::{Described, Frame, Header, Reader};
+use crate::config::settings::Settings;
+use crate::event::selection::Selection;
+use crate::event::{Batch, Encoder, Record, SourceName};
+use crate::kafka::topics;
+use crate::replicate::capture::{Capture, CapturedTable, Point};
+use crate::replicate::{Error, start};
+
+/// Records are handed over when a batch has grown to this.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+/// Index of the heartbeat's topic.
+const HEARTBEAT: usize = 0;
+/// What a configuration without `[kafka]` stands for: prefix, partitions, largest record.
+const UNCONFIGURED: (&str, i32, usize) = ("retail", 6, 1_000_000);
+
+/// Replays capture files.
+pub struct Replay {
+    capture: Capture,
+    prefix: String,
+    partitions: i32,
+    topics: Vec<String>,
+    selection: Arc<Selection>,
+    tables: HashMap<u32, Described>,
+    spare: Option<(Batch, Vec<i64>)>,
+    replayed: Replayed,
+}
+
+/// What a replay came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// Messages of the server.
+    pub messages: u64,
+    /// Records made of them.
+    pub records: u64,
+    /// Bytes of the records' keys and values.
+    pub bytes: u64,
+    /// Whether the file ends inside a transaction, whose changes are not among the records.
+    pub unfinished: bool,
+}
+
+impl Replay {
+    /// Encodes as the settings say, the changes of a capture with that header.
+    pub fn new(settings: &Settings, header: &Header) -> Self {
+        let (prefix, partitions, record_bytes_max) =
+            settings.kafka.as_ref().map_or(UNCONFIGURED, |kafka| {
+                (&kafka.prefix, kafka.partitions, kafka.message_bytes_max)
+            });
+        let name = SourceName {
+            prefix: prefix.to_owned(),
+            database: header.database.clone(),
+        };
+        let format = start::event_format(settings.format, record_bytes_max);
+        let selection = Arc::clone(&settings.selection);
+        let encoder = Encoder::new(&name, format).selecting(Arc::clone(&selection));
+        Replay {
+            capture: Capture::new(encoder, 1, 0, Point::default()),
+            prefix: prefix.to_owned(),
+            partitions,
+            topics: vec![topics::heartbeat(prefix)],
+            selection,
+            tables: HashMap::new(),
+            spare: None,
+            replayed: Replayed::default(),
+        }
+    }
+
+    /// Replays a whole file. `each` is given the topic's name, the batch and a record of it; `false`
+    /// ends the replay.
+    pub fn run<R: BufRead>(
+        mut self,
+        reader: &mut Reader<R>,
+        mut each: impl FnMut(&str, &Batch, &Record) -> bool,
+    ) -> Result<Replayed, Error> {
+        // One reading of the clock: files are replayed for what does not depend on it.
+        let now = Instant::now();
+        while let Some(frame) = reader.next_frame()? {
+            match frame {
+                Frame::Table(described) => {
+                    self.tables.insert(described.relation, *described);
+                }
+                Frame::Message {
+                    lsn,
+                    server_time_us,
+                    data,
+                } => {
+                    self.replayed.messages += 1;
+                    while let Some(relation) = self.capture.apply(lsn, data, now, server_time_us)? {
+                        self.describe(relation.id)?;
+                    }
+                }
+            }
+            if self.capture.fill().bytes >= BATCH_BYTES_MAX && !self.hand_over(true, &mut each) {
+                return Ok(self.replayed);
+            }
+        }
+        self.replayed.unfinished = self.capture.is_open();
+        self.hand_over(false, &mut each);
+        Ok(self.replayed)
+    }
+
+    fn describe(&mut self, relation: u32) -> Result<(), Error> {
+        let described = self.tables.get(&relation);
+        let Described {
+            table, identity, ..
+        } = described.ok_or(FileError::Undescribed(relation))?;
+        let table = self.selection.select(table.clone(), identity)?;
+        let template = self.selection.topic(&table.schema, &table.name);
+        let name = topics::routed(template, &self.prefix, &table.schema, &table.name);
+        let known = self.topics.iter().position(|topic| *topic == name);
+        let index = known.unwrap_or(self.topics.len());
+        if known.is_none() {
+            self.topics.push(name);
+        }
+        let plan = self
+            .capture
+            .encoder()
+            .compile(&table, u32::try_from(index).unwrap_or(u32::MAX));
+        let partitions = self.partitions;
+        self.capture
+            .describe(relation, CapturedTable { plan, partitions });
+        Ok(())
+    }
+
+    /// Hands over what the batch holds; whole transactions only, unless it is to be split.
+    fn hand_over(
+        &mut self,
+        split: bool,
+        each: &mut impl FnMut(&str, &Batch, &Record) -> bool,
+    ) -> bool {
+        let (spare, times) = self.spare.take().unwrap_or_default();
+        let closed = self.capture.close(split, spare, times);
+        for record in &closed.batch.records {
+            let parts = [&record.key, &record.value].into_iter().flatten();
+            self.replayed.records += 1;
+            self.replayed.bytes += parts.map(|part| part.len() as u64).sum::<u64>();
+            let topic = self.topics.get(record.topic as usize);
+            let topic = topic.or(self.topics.get(HEARTBEAT));
+            if !each(topic.map_or("", String::as_str), &closed.batch, record) {
+                return false;
+            }
+        }
+        self.spare = Some((closed.batch, closed.commit_times_us));
+        true
+    }
+}
