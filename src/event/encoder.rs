@@ -290,6 +290,19 @@ impl Encoder {
         })
     }
 
+    /// The second half of a key change alone: a row that came to this key from another.
+    pub fn arrive<R: Row>(
+        &mut self,
+        plan: &Plan,
+        change: Change,
+        old: OldRow<R>,
+        new: R,
+        out: &mut Batch,
+    ) -> Result<(), EncodeError> {
+        let (OldRow::Key(old) | OldRow::Full(old)) = old;
+        self.appear(plan, Op::Create, change, Filled { new, old }, out)
+    }
+
     /// A row that disappeared: its delete and, if it has a key, a tombstone.
     pub fn delete<R: Row>(
         &mut self,

@@ -23,6 +23,7 @@ mod extra;
 mod hstore;
 mod image;
 mod json;
+mod key_range;
 mod kind;
 mod lsn;
 mod mark;
@@ -48,6 +49,7 @@ pub use encoder::{
 pub use envelope::{Envelope, MessageBlock, Operation, Source};
 pub use error::EncodeError;
 pub use extra::{Extra, Extras};
+pub use key_range::{KeyOrder, KeyRange};
 pub use lsn::{Lsn, ParseLsnError};
 pub use mark::{MARK_HEADER, POSITION_HEADER, SNAPSHOT_END, TIME_HEADER};
 pub use plan::Plan;

@@ -226,6 +226,11 @@ impl Plan {
         &self.table
     }
 
+    /// Where a column stands in its rows.
+    pub fn column(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|column| column.name == name)
+    }
+
     /// Whether its records have a key.
     pub fn has_key(&self) -> bool {
         !self.key.is_empty()

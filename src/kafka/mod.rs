@@ -13,6 +13,7 @@ mod error;
 mod native;
 mod position;
 mod producer;
+mod progress;
 mod reader;
 pub mod topics;
 
@@ -20,8 +21,9 @@ pub use admin::{Admin, Topic, TopicSpec};
 pub use client::{Quiet, consumer_config};
 pub use error::{ClientError, Error};
 pub use position::{
-    PositionRecord, Recorded, SnapshotProgress, TopicRecord, read_last_committed, read_recorded,
-    read_recorded_now,
+    FencesRecord, PositionRecord, Recorded, SnapshotProgress, TopicRecord, read_last_committed,
+    read_recorded, read_recorded_now,
 };
 pub use producer::Producer;
+pub use progress::{Entry, KeyPart, RangeProgress, SnapshotRecords, TableProgress, forget_range};
 pub use reader::{Isolation, Reader};

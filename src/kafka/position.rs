@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::error::Error;
+use super::progress::{self, SnapshotRecords};
 use super::reader::Reader;
 use crate::config::settings::Kafka;
 use crate::event::{Epoch, Lsn, Position};
@@ -49,6 +50,9 @@ pub struct PositionRecord {
     pub snapshot_workers: u16,
     /// Whether a snapshot is under way.
     pub snapshot: SnapshotProgress,
+    /// A snapshot was read at several points, and the stream has not passed the last of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fences: Option<FencesRecord>,
     /// Position of the record before this one.
     pub previous: Option<Position>,
 }
@@ -57,10 +61,22 @@ pub struct PositionRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SnapshotProgress {
-    /// Begun at the resume LSN and not finished.
+    /// To be begun anew: what the topics hold is void.
     Begun,
+    /// Begun at the resume LSN and not finished; the ranges that are recorded beside are in the topics.
+    Reading,
     /// None, or finished.
     Done,
+}
+
+/// Which changes are tested against the recorded ranges of a snapshot: those that committed below the point
+/// that their key was read at are in the topic already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FencesRecord {
+    /// The snapshot that the ranges belong to.
+    pub begun: Position,
+    /// The last point that any of them was read at.
+    pub until: Lsn,
 }
 
 impl PositionRecord {
@@ -79,7 +95,17 @@ impl PositionRecord {
             options_hash: String::new(),
             snapshot_workers: 0,
             snapshot: SnapshotProgress::Done,
+            fences: None,
             previous: None,
+        }
+    }
+
+    /// The snapshot whose recorded ranges count.
+    pub fn snapshot_begun(&self) -> Option<Position> {
+        match self.snapshot {
+            SnapshotProgress::Begun => None,
+            SnapshotProgress::Reading => Some(Position::new(self.epoch, self.resume_lsn, 0)),
+            SnapshotProgress::Done => self.fences.map(|fences| fences.begun),
         }
     }
 
@@ -158,17 +184,45 @@ pub struct Recorded {
     pub position: Option<PositionRecord>,
     /// Topics that events went to, by name.
     pub topics: BTreeMap<String, TopicRecord>,
+    /// What the snapshot under way has read, or what the stream has still to be told apart from.
+    pub progress: SnapshotRecords,
 }
 
-impl Recorded {
-    fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), serde_json::Error> {
+/// The records of a position topic as they are read.
+#[derive(Debug, Default)]
+struct Records {
+    recorded: Recorded,
+    progress: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Records {
+    fn take(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), serde_json::Error> {
+        if key.starts_with(progress::PREFIX.as_bytes()) {
+            match value {
+                Some(value) => self.progress.insert(key.to_vec(), value.to_vec()),
+                None => self.progress.remove(key),
+            };
+            return Ok(());
+        }
+        let Some(value) = value else { return Ok(()) };
         if key == STREAM_KEY {
-            self.position = Some(serde_json::from_slice(value)?);
+            self.recorded.position = Some(serde_json::from_slice(value)?);
         } else if let Some(name) = key.strip_prefix(TOPIC_KEY) {
             let name = String::from_utf8_lossy(name).into_owned();
-            self.topics.insert(name, serde_json::from_slice(value)?);
+            let topics = &mut self.recorded.topics;
+            topics.insert(name, serde_json::from_slice(value)?);
         }
         Ok(())
+    }
+
+    fn finish(self) -> Recorded {
+        let position = self.recorded.position.as_ref();
+        let begun = position.and_then(PositionRecord::snapshot_begun);
+        Recorded {
+            // None of them is of a snapshot that was never begun.
+            progress: SnapshotRecords::of(begun.unwrap_or_default(), self.progress),
+            ..self.recorded
+        }
     }
 }
 
@@ -195,13 +249,11 @@ fn collect(
     topic: &str,
     read: impl FnOnce(Each<'_>) -> Result<(), Error>,
 ) -> Result<Recorded, Error> {
-    let mut recorded = Recorded::default();
+    let mut records = Records::default();
     let mut failure = None;
     read(&mut |offset, key, value| {
-        let (Some(key), Some(value)) = (key, value) else {
-            return;
-        };
-        if let Err(source) = recorded.take(key, value) {
+        let Some(key) = key else { return };
+        if let Err(source) = records.take(key, value) {
             failure.get_or_insert(Error::Position {
                 topic: topic.to_owned(),
                 offset,
@@ -209,7 +261,7 @@ fn collect(
             });
         }
     })?;
-    failure.map_or(Ok(recorded), Err)
+    failure.map_or_else(|| Ok(records.finish()), Err)
 }
 
 /// The last committed position alone.
@@ -244,13 +296,40 @@ mod tests {
             id: Uuid::from_u128(7),
             partitions: 6,
         };
-        let mut recorded = Recorded::default();
+        let mut records = Records::default();
         for (key, value) in [position.to_bytes(), topic.to_bytes("retail.public.orders")] {
-            recorded.take(&key, &value).unwrap();
+            records.take(&key, Some(&value)).unwrap();
         }
-        recorded.take(b"snapshot/orders/1", b"{}").unwrap();
+        records.take(b"snapshot/7/", Some(b"{}")).unwrap();
+        records.take(b"another", Some(b"{}")).unwrap();
+        assert!(records.take(STREAM_KEY, Some(b"{}")).is_err());
+        let recorded = records.finish();
         assert_eq!(recorded.position, Some(position));
         assert_eq!(recorded.topics.get("retail.public.orders"), Some(&topic));
-        assert!(recorded.take(STREAM_KEY, b"{}").is_err());
+        assert!(recorded.progress.tables.is_empty());
+        assert_eq!(
+            recorded.progress.forget().len(),
+            1,
+            "it is only to be removed"
+        );
+    }
+
+    #[test]
+    fn a_removed_record_is_gone() {
+        let mut records = Records::default();
+        records.take(b"snapshot/7/", Some(b"{}")).unwrap();
+        records.take(b"snapshot/7/", None).unwrap();
+        assert!(records.finish().progress.forget().is_empty());
+    }
+
+    #[test]
+    fn a_record_without_fences_is_read_as_before() {
+        let record = PositionRecord::new(1, "7", 1, "shop");
+        let (_, value) = record.to_bytes();
+        assert!(!String::from_utf8_lossy(&value).contains("fences"));
+        assert_eq!(
+            serde_json::from_slice::<PositionRecord>(&value).unwrap(),
+            record
+        );
     }
 }

@@ -83,8 +83,7 @@ pub fn topics(source: &Source, kafka: &Kafka) -> Result<TopicsLag, Error> {
     Ok(TopicsLag {
         position: record.as_ref().map(kafka::PositionRecord::position),
         resume: record.as_ref().map(|record| record.resume_lsn),
-        snapshot_unfinished: record
-            .is_some_and(|record| record.snapshot == SnapshotProgress::Begun),
+        snapshot_unfinished: record.is_some_and(|record| record.snapshot != SnapshotProgress::Done),
         heartbeat_us,
     })
 }

@@ -57,6 +57,8 @@ pub struct Column {
     pub type_name: String,
     /// Generated and stored.
     pub generated: bool,
+    /// Its collation, if it has one, compares bytes.
+    pub bytewise: bool,
 }
 
 impl TableShape {
@@ -173,6 +175,21 @@ struct Columns {
     identity_index: Vec<usize>,
 }
 
+/// Whether a column's collation compares bytes. The database's provider is shown from 15 on; before, it was
+/// always the C library. Each locale of the built-in provider compares bytes.
+const BYTEWISE: &str = "
+    coalesce((select case co.collprovider
+              when 'b' then true
+              when 'c' then co.collcollate in ('C', 'POSIX')
+              when 'd' then (
+                  select case coalesce(to_jsonb(d) ->> 'datlocprovider', 'c')
+                         when 'b' then true
+                         when 'c' then d.datcollate in ('C', 'POSIX')
+                         else false end
+                    from pg_database d where d.datname = current_database())
+              else false end
+       from pg_collation co where co.oid = a.attcollation), true)";
+
 async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
     // An index's included columns come after its key columns and are no part of the key. From 18 on a
     // stored generated column can be published; a virtual one has no place in the log.
@@ -187,12 +204,14 @@ async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
                    and array_position(i.indkey::smallint[], a.attnum) < i.indnkeyatts),
                a.attgenerated = 's',
                (select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d
-                 where (d.adrelid, d.adnum) = (a.attrelid, a.attnum) and a.attgenerated = '')
+                 where (d.adrelid, d.adnum) = (a.attrelid, a.attnum) and a.attgenerated = ''),
+               BYTEWISE
           from pg_attribute a
          where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
            and a.attgenerated in ('', 's')
          order by a.attnum";
-    let rows = client.query(COLUMNS, &[&table]).await;
+    let query = COLUMNS.replace("BYTEWISE", BYTEWISE);
+    let rows = client.query(&query, &[&table]).await;
     let rows = rows.map_err(Error::query("describing a table's columns"))?;
     let created: Vec<u32> = rows
         .iter()
@@ -217,6 +236,7 @@ async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
             },
             type_name: row.get(3),
             generated: row.get(7),
+            bytewise: row.get(9),
         }
     };
     let key = |column: usize| {
@@ -345,6 +365,21 @@ impl Types {
             _ => TypeShape::Opaque,
         }
     }
+}
+
+/// What a table's rows are stored in: another text once it was truncated or rewritten, or a partition came
+/// or went. `None` if it has been dropped.
+pub async fn table_storage(client: &Client, id: u32) -> Result<Option<String>, Error> {
+    const STORAGE: &str = "
+        select md5(string_agg(l.oid || ':' || coalesce(pg_relation_filenode(l.oid), 0), ','
+                              order by l.oid))
+          from pg_class l
+         where l.oid = $1
+            or l.oid in (select relid from pg_partition_tree($1) where isleaf)";
+    let row = client.query_one(STORAGE, &[&id]).await;
+    Ok(row
+        .map_err(Error::query("looking at a table's storage"))?
+        .get(0))
 }
 
 /// Locks tables against TRUNCATE and rewriting ALTER TABLE until the open transaction ends. To an older

@@ -25,7 +25,7 @@ mod stream;
 mod tables;
 mod wire;
 
-pub use catalog::{Column, TableKind, TableShape, lock_tables, table_shape};
+pub use catalog::{Column, TableKind, TableShape, lock_tables, table_shape, table_storage};
 pub use error::{Error, RowsError};
 pub use lease::{holds_lease, lease_holder, lease_name, try_lease};
 pub use publication::{Publication, PublishedTable, check_publication, ensure_publication};

@@ -1,24 +1,27 @@
 //! Where a stream begins: after a snapshot, or at a slot's own point.
 //!
-//! Around a snapshot there are two records: "begun at C", with the truncate markers that void an
-//! interrupted attempt, and "streaming from C", with the mark that ends the snapshot in every
-//! partition. What lies between is void until the second is committed.
+//! Around a snapshot there are two records: "reading from C", and "streaming from C" with the mark that ends the
+//! snapshot in every partition. Between them each chunk records itself. A start that finds the first without
+//! the second reads what is left, at a later point C′, and streams from C all the same: until it has passed
+//! C′, fences tell the changes that the later chunks have shown already.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::Error;
 use super::anchor::{Anchor, NewSlot};
 use super::capture::Point;
-use super::machine::Limits;
+use super::described::Described;
 use super::publisher::Job;
-use super::snapshot::{KeyColumn, ReadTable, Reading, Snapshot, SnapshotTable, WorkerSettings};
+use super::snapshot::{Ledger, ReadTable, Reading, Remaining, Snapshot, WorkerSettings};
 use super::start::{Opening, session_options, transactional_id};
 use crate::config::settings::Truncate;
-use crate::event::selection::Columns;
 use crate::event::{Batch, Change, Encoder, Lsn, Position, SnapshotRead};
-use crate::kafka::{PositionRecord, SnapshotProgress};
-use crate::postgres::{self, PublishedTable, TableKind, TableShape};
+use crate::kafka::{Entry, FencesRecord, PositionRecord, SnapshotProgress};
+use crate::postgres::{self, PublishedTable, TableName};
+
+/// The source's clock, microseconds since 1970.
+const CLOCK: &str = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
 
 impl Opening<'_> {
     /// Creates the slot, publishes the tables as of its consistent point, and records that streaming
@@ -29,111 +32,211 @@ impl Opening<'_> {
         temporary: bool,
         truncate_first: bool,
     ) -> Result<Point, Error> {
-        let source = self.context.source()?;
-        let tables = self.publication.tables.iter();
-        let reading = Reading {
-            source: source.connection.clone(),
-            options: session_options(source),
-            tables: tables.map(|published| published.table.clone()).collect(),
-        };
-        let mut anchor = Anchor::hold(
-            &reading,
-            source.snapshot_workers,
-            &mut self.session,
-            self.tables.catalog(),
-            NewSlot {
-                name: slot,
-                temporary,
-            },
-            &self.context.shutdown,
-        )
-        .await?;
+        let published = self.publication.tables.iter();
+        let names = published.map(|published| published.table.clone()).collect();
+        let anchor = self.anchor(slot, temporary, names).await?;
         self.context.steps.at("snapshot.slot-created");
-        let clock = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
-        let exported_at_us = anchor
-            .locks
-            .query_one(clock, &[])
-            .await
-            .map_err(Error::Catalog)?
-            .get(0);
-        let read = SnapshotRead {
-            position: Position::new(self.record.epoch, anchor.created.consistent_point, 0),
-            exported_at_us,
+        let read = self.read_at(&anchor).await?;
+        let mut entries = std::mem::take(&mut self.progress).forget();
+        let mut tables = Vec::new();
+        for described in self.describe_tables(read.position).await? {
+            let Described { read, progress } = described;
+            entries.push(progress.entry(read.id));
+            self.progress.tables.insert(read.id, progress);
+            tables.push(read);
+        }
+        let void = if truncate_first { &tables[..] } else { &[] };
+        let batch = self.truncates(void.iter(), read)?;
+        let next = PositionRecord {
+            snapshot: SnapshotProgress::Reading,
+            fences: None,
+            ..self.record_at(read.position.commit_lsn)
         };
-        let tables = Arc::new(self.read_tables().await?);
-        self.record_begun(&tables, read, truncate_first).await?;
+        self.publish(batch, entries, next).await?;
         self.context.steps.at("snapshot.begun");
-        let snapshot = Snapshot {
-            tables: Arc::clone(&tables),
-            read,
-            settings: self.worker_settings(anchor.created.snapshot.unwrap_or_default())?,
-        };
-        snapshot
-            .run(
-                &mut anchor.planner,
-                anchor.workers,
-                &self.encoder()?,
-                &self.context.shutdown,
-            )
-            .await?;
-        self.context.steps.at("snapshot.read");
-        self.record_streaming(&tables, read).await?;
-        self.context.steps.at("snapshot.ended");
-        Ok(self.point())
+        self.read_and_end(anchor, tables, read.position, read).await
+    }
+
+    /// Publishes what an interrupted snapshot has left, as of the consistent point of a temporary slot, and
+    /// records that streaming begins where that snapshot did.
+    pub(super) async fn resume_snapshot(&mut self, slot: &str) -> Result<Point, Error> {
+        let begun = Position::new(self.record.epoch, self.record.resume_lsn, 0);
+        let anchor = self.anchor(slot, true, self.unfinished(begun)).await?;
+        self.context.steps.at("snapshot.resumed");
+        let read = self.read_at(&anchor).await?;
+        let mut entries = Vec::new();
+        let (mut tables, mut void) = (Vec::new(), Vec::new());
+        for Described { mut read, progress } in self.describe_tables(begun).await? {
+            let recorded = self.progress.tables.get(&read.id);
+            let finished = self.progress.ranges_of(read.id);
+            match Remaining::of(recorded, finished, &progress) {
+                Remaining::Nothing => read.remaining.clear(),
+                Remaining::Ranges(ranges) => read.remaining = ranges,
+                Remaining::Everything { void: is_void } => {
+                    if is_void {
+                        tracing::warn!(
+                            table = %progress.table,
+                            "the table is read from its beginning: it was truncated or altered, or its \
+                             key's order is the server's"
+                        );
+                        void.push(tables.len());
+                    }
+                    entries.extend(self.progress.forget_ranges(read.id));
+                    entries.push(progress.entry(read.id));
+                    self.progress.tables.insert(read.id, progress);
+                }
+            }
+            tables.push(read);
+        }
+        let left = tables.iter().filter(|table| !table.remaining.is_empty());
+        tracing::info!(
+            begun = %begun.commit_lsn,
+            read_at = %read.position.commit_lsn,
+            tables = left.count(),
+            "an interrupted snapshot goes on"
+        );
+        let void = void
+            .into_iter()
+            .filter_map(|index: usize| tables.get(index));
+        let batch = self.truncates(void, read)?;
+        let next = self.record_at(begun.commit_lsn);
+        self.publish(batch, entries, next).await?;
+        self.context.steps.at("snapshot.begun");
+        let point = self.read_and_end(anchor, tables, begun, read).await?;
+        postgres::drop_slot(&mut self.session, slot).await?;
+        Ok(point)
     }
 
     /// Records that streaming starts at `lsn`; the snapshot of nothing ends there.
     pub(super) async fn stream_without_snapshot(&mut self, lsn: Lsn) -> Result<Point, Error> {
-        let tables = self.read_tables().await?;
-        let clock = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
-        let row = self
-            .tables
-            .catalog()
-            .query_one(clock, &[])
-            .await
-            .map_err(Error::Catalog)?;
         let position = Position::new(self.record.epoch, lsn, 0);
+        let described = self.describe_tables(position).await?;
+        let tables: Vec<ReadTable> = described.into_iter().map(|table| table.read).collect();
+        let clock = self.tables.catalog().query_one(CLOCK, &[]).await;
         let read = SnapshotRead {
             position,
-            exported_at_us: row.get(0),
+            exported_at_us: clock.map_err(Error::Catalog)?.get(0),
         };
-        self.record_streaming(&tables, read).await?;
+        self.record_streaming(&tables, position, read).await?;
         Ok(self.point())
     }
 
-    async fn record_begun(
+    /// The published tables that are not finished.
+    fn unfinished(&self, begun: Position) -> Vec<TableName> {
+        let is_left = |table: &&PublishedTable| {
+            let recorded = self.progress.tables.get(&table.id);
+            let finished = self.progress.ranges_of(table.id);
+            // As if it were unchanged: whether it is can be told only when it is locked.
+            recorded.is_none_or(|recorded| {
+                debug_assert_eq!(
+                    recorded.begun, begun,
+                    "records of another snapshot are left out"
+                );
+                Remaining::of(Some(recorded), finished, recorded) != Remaining::Nothing
+            })
+        };
+        let left = self.publication.tables.iter().filter(is_left);
+        left.map(|published| published.table.clone()).collect()
+    }
+
+    /// Locks the tables and creates the slot.
+    async fn anchor(
         &mut self,
-        tables: &[ReadTable],
+        slot: &str,
+        temporary: bool,
+        tables: Vec<TableName>,
+    ) -> Result<Anchor, Error> {
+        let source = self.context.source()?;
+        let reading = Reading {
+            source: source.connection.clone(),
+            options: reading_options(session_options(source)),
+            tables,
+        };
+        let new = NewSlot {
+            name: slot,
+            temporary,
+        };
+        Anchor::hold(
+            &reading,
+            source.snapshot_workers,
+            &mut self.session,
+            self.tables.catalog(),
+            new,
+            &self.context.shutdown,
+        )
+        .await
+    }
+
+    async fn read_at(&self, anchor: &Anchor) -> Result<SnapshotRead, Error> {
+        let clock = anchor.locks.query_one(CLOCK, &[]).await;
+        Ok(SnapshotRead {
+            position: Position::new(self.record.epoch, anchor.created.consistent_point, 0),
+            exported_at_us: clock.map_err(Error::Catalog)?.get(0),
+        })
+    }
+
+    /// Reads what remains of the tables, and records that streaming begins at the snapshot's first point.
+    async fn read_and_end(
+        &mut self,
+        mut anchor: Anchor,
+        tables: Vec<ReadTable>,
+        begun: Position,
         read: SnapshotRead,
-        truncate_first: bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Point, Error> {
+        let tables = Arc::new(tables);
+        let finished = std::mem::take(&mut self.progress.ranges);
+        let ledger = Ledger::new(begun, read.position.commit_lsn, finished);
+        let snapshot = Snapshot {
+            tables: Arc::clone(&tables),
+            read,
+            ledger: Arc::new(Mutex::new(ledger)),
+            settings: self.worker_settings(anchor.created.snapshot.unwrap_or_default())?,
+        };
+        let encoder = self.encoder()?;
+        let shutdown = &self.context.shutdown;
+        snapshot
+            .run(&mut anchor.planner, anchor.workers, &encoder, shutdown)
+            .await?;
+        self.progress.ranges = snapshot.take_finished();
+        self.context.steps.at("snapshot.read");
+        self.record_streaming(&tables, begun, read).await?;
+        self.context.steps.at("snapshot.ended");
+        Ok(self.point())
+    }
+
+    /// The truncate markers that void what the topics hold of tables.
+    fn truncates<'t>(
+        &self,
+        tables: impl Iterator<Item = &'t ReadTable>,
+        read: SnapshotRead,
+    ) -> Result<Batch, Error> {
         let mut batch = Batch::default();
-        if truncate_first && self.context.settings.format.truncate == Truncate::Skip {
+        let mut tables = tables.peekable();
+        if tables.peek().is_some() && self.context.settings.format.truncate == Truncate::Skip {
             tracing::warn!(
                 "tables are read again without a truncate, since format.truncate is \"skip\": \
                  rows that were deleted meanwhile stay in the topics"
             );
-        } else if truncate_first {
-            let mut encoder = self.encoder()?;
-            encoder.begin_snapshot(&read);
-            let lsn = read.position.commit_lsn;
-            let now_us = super::stream::unix_time_us();
-            for table in tables {
-                let change = Change {
-                    lsn,
-                    ordinal: 0,
-                    now_us,
-                };
-                encoder.truncate(&table.plan, change, table.partitions, &mut batch);
-            }
+            return Ok(batch);
         }
-        self.publish(batch, read.position.commit_lsn, SnapshotProgress::Begun)
-            .await
+        let mut encoder = self.encoder()?;
+        encoder.begin_snapshot(&read);
+        let change = Change {
+            lsn: read.position.commit_lsn,
+            ordinal: 0,
+            now_us: super::stream::unix_time_us(),
+        };
+        for table in tables {
+            encoder.truncate(&table.plan, change, table.partitions, &mut batch);
+        }
+        Ok(batch)
     }
 
+    /// Ends the snapshot that was begun there. Ranges that were read later stay recorded, as fences.
     async fn record_streaming(
         &mut self,
         tables: &[ReadTable],
+        begun: Position,
         read: SnapshotRead,
     ) -> Result<(), Error> {
         let mut batch = Batch::default();
@@ -146,26 +249,34 @@ impl Opening<'_> {
             Encoder::snapshot_end(
                 table.plan.topic(),
                 table.partitions,
-                read.position,
+                begun,
                 read.exported_at_us,
                 &mut batch,
             );
         }
-        self.publish(batch, read.position.commit_lsn, SnapshotProgress::Done)
-            .await
+        let entries = self.progress.forget_read_at(begun.commit_lsn);
+        let later = self.progress.ranges.values().flatten();
+        let until = later.map(|progress| progress.read_at).max();
+        let next = PositionRecord {
+            snapshot: SnapshotProgress::Done,
+            fences: until.map(|until| FencesRecord { begun, until }),
+            ..self.record_at(begun.commit_lsn)
+        };
+        self.publish(batch, entries, next).await
+    }
+
+    fn record_at(&self, resume: Lsn) -> PositionRecord {
+        self.record.next(resume, Lsn::ZERO, 0, Lsn::ZERO)
     }
 
     async fn publish(
         &mut self,
         batch: Batch,
-        resume: Lsn,
-        snapshot: SnapshotProgress,
+        entries: Vec<Entry>,
+        next: PositionRecord,
     ) -> Result<(), Error> {
-        let next = self.record.next(resume, Lsn::ZERO, 0, Lsn::ZERO);
-        let snapshot_workers = self.context.source()?.snapshot_workers;
         let record = PositionRecord {
-            snapshot_workers,
-            snapshot,
+            snapshot_workers: self.context.source()?.snapshot_workers,
             ..next
         };
         let new_topics = self.tables.take_new_topics();
@@ -173,34 +284,12 @@ impl Opening<'_> {
             batch,
             record: record.clone(),
             new_topics,
+            entries,
             commit_times_us: Vec::new(),
         };
         self.publisher.publish_and_wait(job).await?;
         self.record = record;
         Ok(())
-    }
-
-    async fn read_tables(&mut self) -> Result<Vec<ReadTable>, Error> {
-        let encoder = self.encoder()?;
-        let mut tables = Vec::new();
-        for published in self.publication.tables.clone() {
-            let Some(shape) = postgres::table_shape(self.tables.catalog(), published.id).await?
-            else {
-                continue;
-            };
-            let shape = shape.with_columns(&published.columns);
-            let selection = &self.context.settings.selection;
-            let table = selection.select(shape.to_table(), &shape.identity())?;
-            let topic = self.tables.table_topic(&shape.schema, &shape.name).await?;
-            tables.push(ReadTable {
-                plan: encoder.compile(&table, topic.index),
-                partitions: topic.partitions,
-                rows_estimate: published.rows_estimate,
-                bytes_estimate: published.bytes,
-                table: snapshot_table(&shape, &published, &selection.columns),
-            });
-        }
-        Ok(tables)
     }
 
     fn worker_settings(&self, snapshot: String) -> Result<WorkerSettings, Error> {
@@ -211,40 +300,16 @@ impl Opening<'_> {
             transactional_id: transactional_id(kafka, source),
             position_topic: self.position_topic.clone(),
             topics: Arc::new(self.tables.names()),
-            limits: Limits::DEFAULT,
             steps: self.context.steps.clone(),
         })
     }
 }
 
-fn snapshot_table(
-    shape: &TableShape,
-    published: &PublishedTable,
-    captured: &Columns,
-) -> SnapshotTable {
-    let key = shape
-        .primary_key
-        .iter()
-        .filter_map(|index| shape.columns.get(*index));
-    SnapshotTable {
-        schema: shape.schema.clone(),
-        name: shape.name.clone(),
-        columns: shape
-            .columns
-            .iter()
-            .map(|column| column.shape.name.clone())
-            .map(|name| {
-                let captured = captured.captures(&shape.schema, &shape.name, &name);
-                captured.then_some(name)
-            })
-            .collect(),
-        key: key
-            .map(|column| KeyColumn {
-                name: column.shape.name.clone(),
-                type_name: column.type_name.clone(),
-            })
-            .collect(),
-        partitioned: shape.kind == TableKind::Partitioned,
-        row_filter: published.row_filter.clone(),
-    }
+/// Settings of the connections that read. While Kafka stalls they read nothing, for as long as it takes:
+/// bytes that wait for our window would count as unacknowledged (tcp(7), TCP_USER_TIMEOUT). Memory for
+/// sorting one chunk: its rows may be cheaper to fetch in the order in which they lie.
+fn reading_options(mut options: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+    options.push(("tcp_user_timeout", "0".to_owned()));
+    options.push(("work_mem", "64MB".to_owned()));
+    options
 }

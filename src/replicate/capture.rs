@@ -8,13 +8,14 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::Error;
+use super::fence::{Fence, Fences, KeyMissing};
 use super::machine::Fill;
 use crate::event::{
-    Batch, Change, EncodeError, Encoder, Epoch, HEARTBEAT_PREFIX, LogicalMessage, Lsn, Operations,
-    Plan, Transaction,
+    Batch, Change, EncodeError, Encoder, Epoch, HEARTBEAT_PREFIX, LogicalMessage, Lsn, OldRow,
+    Operations, Plan, Transaction,
 };
 use crate::kafka::PositionRecord;
-use crate::pgoutput::{self, Message, Relation, RelationIds};
+use crate::pgoutput::{self, Message, OldTuple, Relation, RelationIds, Tuple};
 
 /// Where a batch ends: what its position record says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +89,8 @@ pub(crate) struct Capture {
     oldest: Option<Instant>,
     skip: Option<Point>,
     skipped: Operations,
+    /// Until the stream has passed the last point that its snapshot was read at.
+    fences: Option<Fences>,
     last_commit_lsn: Option<Lsn>,
 }
 
@@ -122,8 +125,14 @@ impl Capture {
             oldest: None,
             skip: start.is_split().then_some(start),
             skipped: Operations::default(),
+            fences: None,
             last_commit_lsn: None,
         }
+    }
+
+    /// Drops what a resumed snapshot has told of.
+    pub(crate) fn fenced(self, fences: Option<Fences>) -> Self {
+        Capture { fences, ..self }
     }
 
     /// Leaves out what is in the set; it is counted all the same.
@@ -197,23 +206,17 @@ impl Capture {
             }
             Message::Insert { relation, new } => {
                 if let Some(change) = self.wanted(Operations::INSERT, lsn, now_us)? {
-                    let plan = plan(&self.tables, relation, lsn)?;
-                    encoded(self.encoder.insert(plan, change, new, &mut self.batch), lsn)?;
+                    self.insert(relation, change, new)?;
                 }
             }
             Message::Update { relation, old, new } => {
                 if let Some(change) = self.wanted(Operations::UPDATE, lsn, now_us)? {
-                    let plan = plan(&self.tables, relation, lsn)?;
-                    encoded(
-                        self.encoder.update(plan, change, old, new, &mut self.batch),
-                        lsn,
-                    )?;
+                    self.update(relation, change, old, new)?;
                 }
             }
             Message::Delete { relation, old } => {
                 if let Some(change) = self.wanted(Operations::DELETE, lsn, now_us)? {
-                    let plan = plan(&self.tables, relation, lsn)?;
-                    encoded(self.encoder.delete(plan, change, old, &mut self.batch), lsn)?;
+                    self.delete(relation, change, old)?;
                 }
             }
             Message::Truncate { relations, .. } => {
@@ -342,8 +345,74 @@ impl Capture {
         }))
     }
 
+    #[inline]
+    fn insert(&mut self, relation: u32, change: Change, new: Tuple<'_>) -> Result<(), Error> {
+        let plan = plan(&self.tables, relation, change.lsn)?;
+        if let Some(fence) = fence(self.fences.as_ref(), self.open, relation)
+            && hides(fence, plan, new, change.lsn)?
+        {
+            return Ok(());
+        }
+        encoded(
+            self.encoder.insert(plan, change, new, &mut self.batch),
+            change.lsn,
+        )
+    }
+
+    #[inline]
+    fn update(
+        &mut self,
+        relation: u32,
+        change: Change,
+        old: Option<OldTuple<'_>>,
+        new: Tuple<'_>,
+    ) -> Result<(), Error> {
+        let plan = plan(&self.tables, relation, change.lsn)?;
+        let (encoder, batch) = (&mut self.encoder, &mut self.batch);
+        let mut hidden = (false, false);
+        if let Some(fence) = fence(self.fences.as_ref(), self.open, relation) {
+            let hides_new = hides(fence, plan, new, change.lsn)?;
+            let hides_old = match old {
+                None => hides_new,
+                Some(OldRow::Key(old) | OldRow::Full(old)) => hides(fence, plan, old, change.lsn)?,
+            };
+            hidden = (hides_old, hides_new);
+        }
+        // The halves differ only where the key does.
+        let result = match (hidden, old) {
+            ((false, false), old) => encoder.update(plan, change, old, new, batch),
+            ((true, false), Some(old)) => encoder.arrive(plan, change, old, new, batch),
+            ((false, true), Some(old)) => encoder.delete(plan, change, old, batch),
+            _ => Ok(()),
+        };
+        encoded(result, change.lsn)
+    }
+
+    #[inline]
+    fn delete(&mut self, relation: u32, change: Change, old: OldTuple<'_>) -> Result<(), Error> {
+        let plan = plan(&self.tables, relation, change.lsn)?;
+        if let Some(fence) = fence(self.fences.as_ref(), self.open, relation) {
+            let (OldRow::Key(row) | OldRow::Full(row)) = old;
+            if hides(fence, plan, row, change.lsn)? {
+                return Ok(());
+            }
+        }
+        encoded(
+            self.encoder.delete(plan, change, old, &mut self.batch),
+            change.lsn,
+        )
+    }
+
+    /// Takes the fences when the stream has passed them at `resume`.
+    pub(crate) fn take_passed_fences(&mut self, resume: Lsn) -> Option<Fences> {
+        self.fences.take_if(|fences| fences.are_passed(resume))
+    }
+
     fn truncate(&mut self, relations: RelationIds<'_>, change: Change) -> Result<(), Error> {
         for relation in relations.iter() {
+            if fence(self.fences.as_ref(), self.open, relation).is_some() {
+                continue;
+            }
             let table = self.tables.get(&relation).ok_or(Error::UnknownRelation {
                 relation,
                 lsn: change.lsn,
@@ -441,6 +510,22 @@ fn split_differs(skip: &Point, found: Lsn) -> Error {
         expected: skip.last_change_lsn,
         found,
     }
+}
+
+/// The fence that a change of the open transaction may lie behind.
+#[inline]
+fn fence(fences: Option<&Fences>, open: Option<Open>, relation: u32) -> Option<Fence<'_>> {
+    fences?.of(relation, open?.commit_lsn)
+}
+
+fn hides(fence: Fence<'_>, plan: &Plan, row: Tuple<'_>, lsn: Lsn) -> Result<bool, Error> {
+    fence
+        .hides(plan, row)
+        .map_err(|KeyMissing { column }| Error::KeyMissing {
+            table: plan.full_name(),
+            column,
+            lsn,
+        })
 }
 
 fn plan(tables: &HashMap<u32, CapturedTable>, relation: u32, lsn: Lsn) -> Result<&Plan, Error> {

@@ -45,6 +45,21 @@ pub enum Error {
         /// Where the change stands in the log.
         lsn: Lsn,
     },
+    /// A change of a table that a snapshot was resumed on, without the key that tells whether it was read.
+    #[error(
+        "the change of {table} at {lsn} does not carry the key's column {column}, so it cannot be told \
+         whether the snapshot has read it: the table's key or replica identity was altered while the \
+         snapshot was interrupted. drop the slot and start with source.snapshot = \"when-needed\" to read \
+         the tables anew"
+    )]
+    KeyMissing {
+        /// `schema.table`.
+        table: String,
+        /// The column.
+        column: String,
+        /// Where the change stands in the log.
+        lsn: Lsn,
+    },
     /// A message outside a transaction, or a transaction inside another: the server broke the protocol.
     #[error("{message} at {lsn} where the protocol does not allow it")]
     OutOfPlace {
@@ -288,6 +303,7 @@ impl Error {
             | Error::Encode { .. }
             | Error::UnknownRelation { .. }
             | Error::OutOfPlace { .. }
+            | Error::KeyMissing { .. }
             | Error::SplitDiffers { .. }
             | Error::HistoryLost { .. }
             | Error::PositionMissing { .. }
@@ -321,6 +337,7 @@ impl Error {
             Error::File(error) => error.exit_code(),
             Error::Kafka(error) => error.exit_code(),
             Error::SplitDiffers { .. }
+            | Error::KeyMissing { .. }
             | Error::HistoryLost { .. }
             | Error::PositionMissing { .. } => ExitCode::HistoryLost,
             Error::SourceChanged { .. } | Error::TimelineLeft { .. } => ExitCode::SourceChanged,

@@ -16,8 +16,8 @@ pub(super) async fn check(
     identity: &SystemIdentity,
     options_hash: &str,
 ) -> Result<(), Error> {
-    // Nothing was streamed yet: the snapshot starts over in any case.
-    if record.snapshot == SnapshotProgress::Begun {
+    // Nothing was streamed yet: on another timeline the snapshot starts over.
+    if record.snapshot != SnapshotProgress::Done {
         return Ok(());
     }
     if record.timeline != identity.timeline {
@@ -34,7 +34,9 @@ pub(super) async fn check(
 
 /// `switches`: the timelines before `found`, each with where it was left.
 fn check_timeline(record: &PositionRecord, found: u32, switches: &[Switch]) -> Result<(), Error> {
-    let position = record.resume_lsn.max(record.commit_lsn);
+    // What a snapshot read past the resume LSN has been published as well.
+    let read = record.fences.map(|fences| fences.until).unwrap_or_default();
+    let position = record.resume_lsn.max(record.commit_lsn).max(read);
     let left = switches
         .iter()
         .find(|switch| switch.timeline == record.timeline);
@@ -62,7 +64,8 @@ fn check_options(record: &PositionRecord, options_hash: &str) -> Result<(), Erro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Lsn;
+    use crate::event::{Lsn, Position};
+    use crate::kafka::FencesRecord;
 
     fn record(resume: u64, commit: u64, ordinal: u64) -> PositionRecord {
         let first = PositionRecord {
@@ -95,6 +98,25 @@ mod tests {
             at: Lsn(550),
         }];
         assert!(check_timeline(&record(500, 600, 3), 3, &left).is_err());
+    }
+
+    #[test]
+    fn what_a_snapshot_read_past_it_counts_too() {
+        let fenced = PositionRecord {
+            fences: Some(FencesRecord {
+                begun: Position::new(1, Lsn(500), 0),
+                until: Lsn(600),
+            }),
+            ..record(500, 0, 0)
+        };
+        let left = |at| {
+            [Switch {
+                timeline: 2,
+                at: Lsn(at),
+            }]
+        };
+        assert!(check_timeline(&fenced, 3, &left(600)).is_ok());
+        assert!(check_timeline(&fenced, 3, &left(599)).is_err());
     }
 
     #[test]

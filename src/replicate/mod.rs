@@ -13,7 +13,9 @@
 mod anchor;
 mod begin;
 mod capture;
+mod described;
 mod error;
+mod fence;
 mod heartbeat;
 mod history;
 mod lease;

@@ -103,12 +103,16 @@ pub async fn move_position(settings: &Settings, change: Move, write: bool) -> Re
         });
     }
     let (mut transactions, last) = fence(&context, &topic)?;
-    let record = moved(last.as_ref(), &first, change, &identity, confirmed)?;
-    let mark = Mark::position(&record);
-    transactions.commit(&Arc::new(Batch::default()), Some(mark))?;
+    let record = moved(last.position.as_ref(), &first, change, &identity, confirmed)?;
+    let entries = match record.fences {
+        Some(_) => Vec::new(),
+        None => last.progress.forget(),
+    };
+    let mark = Mark::position(&record, &entries);
+    transactions.commit(&Arc::new(Batch::default()), mark)?;
     Ok(Moved {
         topic,
-        from: last,
+        from: last.position,
         to: record,
         written: true,
     })
@@ -154,6 +158,7 @@ fn moved(
                 timeline: identity.timeline,
                 database: identity.database.clone(),
                 snapshot,
+                fences: None,
                 ..next
             })
         }

@@ -24,7 +24,7 @@ use super::Error;
 use super::tables::NewTopic;
 use crate::config::settings::{Delivery, Kafka};
 use crate::event::Batch;
-use crate::kafka::{self, PositionRecord, Producer};
+use crate::kafka::{self, Entry, PositionRecord, Producer};
 use crate::step::Steps;
 use crate::telemetry;
 
@@ -48,6 +48,8 @@ pub(crate) struct Job {
     pub(crate) record: PositionRecord,
     /// Topics that the batch's topic indexes name for the first time, in the order of their indexes.
     pub(crate) new_topics: Vec<NewTopic>,
+    /// What else is recorded in the transaction, or removed.
+    pub(crate) entries: Vec<Entry>,
     /// Commit times of the source transactions in the batch, microseconds since 1970.
     pub(crate) commit_times_us: Vec<i64>,
 }
@@ -178,10 +180,11 @@ impl Worker {
         }
         let batch = Arc::new(std::mem::take(&mut job.batch));
         let mark = Mark {
-            position: &job.record,
+            position: Some(&job.record),
             new_topics: &job.new_topics,
+            entries: &job.entries,
         };
-        let result = self.transactions.commit(&batch, Some(mark));
+        let result = self.transactions.commit(&batch, mark);
         // The producer keeps a clone until nothing of the batch is in flight. After a commit it keeps
         // none; after a fatal error the records are copied for the producer that comes next.
         job.batch = Arc::try_unwrap(batch).unwrap_or_else(|shared| shared.duplicate());
@@ -222,16 +225,18 @@ impl Worker {
 /// What is recorded in the transaction of a batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark<'a> {
-    position: &'a PositionRecord,
+    position: Option<&'a PositionRecord>,
     new_topics: &'a [NewTopic],
+    entries: &'a [Entry],
 }
 
 impl<'a> Mark<'a> {
-    /// A position alone.
-    pub(crate) fn position(position: &'a PositionRecord) -> Self {
+    /// A position, and what else is recorded or removed with it.
+    pub(crate) fn position(position: &'a PositionRecord, entries: &'a [Entry]) -> Self {
         Mark {
-            position,
+            position: Some(position),
             new_topics: &[],
+            entries,
         }
     }
 }
@@ -300,11 +305,16 @@ impl Transactions {
         self.register(&names)
     }
 
-    /// Commits a batch that carries no position, and gives its memory back.
-    pub(crate) fn publish(&mut self, batch: Batch) -> Result<Batch, Error> {
+    /// Commits a batch that carries no position but progress of its own, and gives its memory back.
+    pub(crate) fn publish(&mut self, batch: Batch, entries: &[Entry]) -> Result<Batch, Error> {
         let batch = Arc::new(batch);
-        if let Err(error) = self.commit(&batch, None) {
-            // Fenced or timed out, which look alike: a fresh start tells, and the snapshot starts over.
+        let mark = Mark {
+            position: None,
+            new_topics: &[],
+            entries,
+        };
+        if let Err(error) = self.commit(&batch, mark) {
+            // Fenced or timed out, which look alike: a fresh start finds out what was committed.
             let ambiguous = matches!(&error, Error::Kafka(kafka) if kafka.is_ambiguous());
             return Err(if ambiguous { Error::Interrupted } else { error });
         }
@@ -342,11 +352,7 @@ impl Transactions {
     }
 
     /// Commits the batch and its position, trying again for as long as the failure is passing.
-    pub(crate) fn commit(
-        &mut self,
-        batch: &Arc<Batch>,
-        mark: Option<Mark<'_>>,
-    ) -> Result<(), Error> {
+    pub(crate) fn commit(&mut self, batch: &Arc<Batch>, mark: Mark<'_>) -> Result<(), Error> {
         let stop = self.stop.clone();
         let mut backoff = Backoff::new(&stop);
         loop {
@@ -371,7 +377,7 @@ impl Transactions {
         }
     }
 
-    fn attempt(&mut self, batch: &Arc<Batch>, mark: Option<Mark<'_>>) -> Result<(), kafka::Error> {
+    fn attempt(&mut self, batch: &Arc<Batch>, mark: Mark<'_>) -> Result<(), kafka::Error> {
         let Some(producer) = self.producer.as_mut() else {
             return Err(kafka::Error::Closed);
         };
@@ -386,9 +392,7 @@ impl Transactions {
         if !exactly_once {
             producer.flush(CALL_TIMEOUT)?;
         }
-        if let Some(mark) = mark {
-            mark.send(producer)?;
-        }
+        mark.send(producer)?;
         self.steps.at("publish.before-commit");
         if exactly_once {
             resume(&self.stop, || producer.commit(CALL_TIMEOUT))?;
@@ -414,17 +418,28 @@ impl Transactions {
 }
 
 impl Mark<'_> {
-    /// Topics first: who sees the position finds them.
+    /// The position last: who sees it finds the others.
     fn send(&self, producer: &mut Producer) -> Result<(), kafka::Error> {
-        let topics = self.new_topics.iter().filter_map(|topic| {
-            let record = topic.record.as_ref()?;
-            Some(record.to_bytes(&topic.name))
-        });
-        for (key, value) in topics.chain([self.position.to_bytes()]) {
-            producer.send(POSITION_TOPIC, Some(0), Some(&key), Some(&value))?;
+        for topic in self.new_topics {
+            if let Some(record) = &topic.record {
+                let (key, value) = record.to_bytes(&topic.name);
+                send(producer, &key, Some(&value))?;
+            }
+        }
+        for entry in self.entries {
+            send(producer, &entry.key, entry.value.as_deref())?;
+        }
+        if let Some(position) = self.position {
+            let (key, value) = position.to_bytes();
+            send(producer, &key, Some(&value))?;
         }
         Ok(())
     }
+}
+
+/// Sends a record to the position topic.
+fn send(producer: &mut Producer, key: &[u8], value: Option<&[u8]>) -> Result<(), kafka::Error> {
+    producer.send(POSITION_TOPIC, Some(0), Some(key), value)
 }
 
 fn producer(slot: &mut Option<Producer>) -> Result<&mut Producer, Error> {

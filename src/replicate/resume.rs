@@ -26,6 +26,8 @@ pub(crate) enum PositionFound {
     Streaming(Lsn),
     /// A snapshot was begun and not finished; streaming was to start at this LSN.
     Snapshot(Lsn),
+    /// As before, and what is recorded of its progress counts.
+    Reading(Lsn),
 }
 
 /// What the start does.
@@ -40,6 +42,8 @@ pub(crate) enum Start {
         /// History was lost in between: positions go on in the next epoch.
         new_epoch: bool,
     },
+    /// Read what is left at a temporary slot's point, then stream from the slot.
+    ResumeSnapshot,
     /// The slot exists and no position does: read at a temporary slot's point, if the topics are empty.
     SnapshotBesideSlot,
     /// Read once under a temporary slot, then end.
@@ -86,9 +90,13 @@ pub(crate) fn decide(slot: SlotFound, position: PositionFound, mode: SnapshotMod
                 Start::SnapshotBesideSlot
             }
         },
+        // The slot holds every change since the first chunk.
+        (SlotFound::At(confirmed), PositionFound::Reading(begun)) if confirmed <= begun => {
+            Start::ResumeSnapshot
+        }
         // Nothing was streamed before the snapshot ended, so nothing is lost with the slot: the
         // snapshot starts over at a new slot's point, whatever has become of the old one.
-        (_, PositionFound::Snapshot(_)) => Start::Snapshot {
+        (_, PositionFound::Snapshot(_) | PositionFound::Reading(_)) => Start::Snapshot {
             truncate_first: true,
             drop_slot: slot != SlotFound::Missing,
             new_epoch: false,
@@ -206,7 +214,24 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_snapshot_starts_over() {
+    fn an_unfinished_snapshot_goes_on_while_the_slot_holds_its_beginning() {
+        let position = PositionFound::Reading(R);
+        for confirmed in [Lsn(499), R] {
+            check(
+                SlotFound::At(confirmed),
+                position,
+                [Start::ResumeSnapshot; 3],
+            );
+        }
+        let over = snapshot(true, true, false);
+        check(SlotFound::At(Lsn(501)), position, [over; 3]);
+        check(SlotFound::Lost, position, [over; 3]);
+        let missing = snapshot(true, false, false);
+        check(SlotFound::Missing, position, [missing; 3]);
+    }
+
+    #[test]
+    fn a_void_snapshot_starts_over() {
         let position = PositionFound::Snapshot(R);
         check(SlotFound::At(R), position, [snapshot(true, true, false); 3]);
         check(

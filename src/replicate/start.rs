@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::capture::{Capture, Point};
+use super::fence::Fences;
 use super::lease::Lease;
 use super::machine::{Limits, Progress};
 use super::publisher::{Publisher, Transactions};
@@ -22,11 +23,13 @@ use super::resume::{self, PositionFound, SlotFound, Start};
 use super::stream::{Loop, Stream};
 use super::tables::{Tables, Topic};
 use super::{Context, Error, heartbeat, history};
-use crate::config::settings::{Format, Kafka, Settings, Source, Truncate, Values};
+use crate::config::settings::{Delivery, Format, Kafka, Settings, Source, Truncate, Values};
 use crate::connection;
 use crate::event::selection::digest;
 use crate::event::{self, Encoder, Epoch, Lsn, SourceName, TruncateFormat, ValueFormat};
-use crate::kafka::{self, Admin, PositionRecord, SnapshotProgress, TopicSpec, topics};
+use crate::kafka::{
+    self, Admin, PositionRecord, Recorded, SnapshotProgress, SnapshotRecords, TopicSpec, topics,
+};
 use crate::postgres::{
     self, Patterns, Publication, ReplicationStream, Session, SessionKind, SystemIdentity,
 };
@@ -97,6 +100,8 @@ pub(super) struct Opening<'a> {
     pub(super) position_topic: String,
     /// The last record committed, or the one that the first will follow.
     pub(super) record: PositionRecord,
+    /// What is recorded of a snapshot that the record says is under way, or not yet passed.
+    pub(super) progress: SnapshotRecords,
     pub(super) found: PositionFound,
 }
 
@@ -145,14 +150,15 @@ impl<'a> Opening<'a> {
                 .await?;
         }
         let options_hash = options_hash(source, &context.settings);
-        let (transactions, last) = fence(context, &position_topic)?;
+        let (transactions, recorded) = fence(context, &position_topic)?;
+        let last = recorded.position;
         check_source(last.as_ref(), &identity, &position_topic)?;
         if let Some(last) = &last {
             history::check(&mut session, last, &identity, &options_hash).await?;
         }
         context.steps.at("start.fenced");
 
-        let found = position_found(last.as_ref());
+        let found = position_found(last.as_ref(), identity.timeline, kafka.delivery);
         let publisher = Publisher::start(transactions, last.clone())?;
         let record = PositionRecord {
             timeline: identity.timeline,
@@ -170,6 +176,7 @@ impl<'a> Opening<'a> {
             publisher,
             position_topic,
             record,
+            progress: recorded.progress,
             found,
         }))
     }
@@ -177,18 +184,7 @@ impl<'a> Opening<'a> {
     /// Creates or resumes. `None`: there is nothing to stream.
     async fn begin(&mut self) -> Result<Option<Point>, Error> {
         let source = self.context.source()?;
-        let slot = postgres::read_slot(self.tables.catalog(), &source.slot).await?;
-        if let Some(state) = &slot {
-            postgres::check_slot(&source.slot, state)?;
-        }
-        let slot_found = match &slot {
-            None => SlotFound::Missing,
-            Some(state) if state.is_lost() => SlotFound::Lost,
-            Some(state) => SlotFound::At(state.confirmed_flush_lsn.unwrap_or_default()),
-        };
-        if slot.is_some() {
-            postgres::terminate_walsender(self.tables.catalog(), &source.slot).await?;
-        }
+        let slot_found = self.find_slot().await?;
         let start = resume::decide(slot_found, self.found, source.snapshot);
         tracing::info!(?start, slot = %source.slot, "start decided");
         match start {
@@ -214,6 +210,10 @@ impl<'a> Opening<'a> {
                 postgres::drop_slot(&mut self.session, &temporary_slot(source)).await?;
                 Ok(Some(point))
             }
+            Start::ResumeSnapshot => {
+                let point = self.resume_snapshot(&temporary_slot(source)).await?;
+                Ok(Some(point))
+            }
             Start::SnapshotOnly => {
                 let again = self.found != PositionFound::Missing;
                 self.snapshot(&temporary_slot(source), true, again).await?;
@@ -223,7 +223,7 @@ impl<'a> Opening<'a> {
                 slot: source.slot.clone(),
             }),
             Start::StreamFromNewSlot => {
-                if slot.is_some() {
+                if slot_found != SlotFound::Missing {
                     postgres::drop_slot(&mut self.session, &source.slot).await?;
                 }
                 let created = postgres::create_slot(
@@ -244,6 +244,24 @@ impl<'a> Opening<'a> {
                 until: until.map_or_else(|| "the present".to_owned(), |lsn| lsn.to_string()),
             }),
         }
+    }
+
+    /// The slot as it is, with nobody reading it.
+    async fn find_slot(&self) -> Result<SlotFound, Error> {
+        let source = self.context.source()?;
+        let slot = postgres::read_slot(self.tables.catalog(), &source.slot).await?;
+        if let Some(state) = &slot {
+            postgres::check_slot(&source.slot, state)?;
+        }
+        let found = match &slot {
+            None => SlotFound::Missing,
+            Some(state) if state.is_lost() => SlotFound::Lost,
+            Some(state) => SlotFound::At(state.confirmed_flush_lsn.unwrap_or_default()),
+        };
+        if slot.is_some() {
+            postgres::terminate_walsender(self.tables.catalog(), &source.slot).await?;
+        }
+        Ok(found)
     }
 
     /// Where the record says that streaming goes on.
@@ -289,6 +307,8 @@ impl<'a> Opening<'a> {
     async fn stream(self, point: Point) -> Result<Stream, Error> {
         let encoder = self.encoder()?;
         let source = self.context.source()?;
+        let fences = self.record.fences;
+        let fences = fences.map(|record| Fences::new(&record, &self.progress));
         let stream = start_replication(self.session, source, point.resume).await?;
         self.context.steps.at("start.streaming");
         check_not_skipped(&self.tables, source, point.resume).await?;
@@ -296,6 +316,7 @@ impl<'a> Opening<'a> {
         Ok(Stream {
             source: stream,
             capture: Capture::new(encoder, self.record.epoch, self.heartbeat.index, point)
+                .fenced(fences)
                 .skipping(self.context.settings.format.skip),
             tables: self.tables,
             publisher: self.publisher,
@@ -388,15 +409,16 @@ async fn check_not_skipped(tables: &Tables, source: &Source, resume: Lsn) -> Res
 }
 
 /// Initialises every transactional id that may be in use, which ends whatever a predecessor had under
-/// way, and reads the position.
+/// way, and reads what is recorded.
 ///
 /// Only the stream's id moves the position, so with it fenced the record is the truth. And workers of a
-/// predecessor can be alive only under a record that says "snapshot begun": he starts them after it is
-/// committed, and joins them before he commits the next.
+/// predecessor can be alive only under a record that says that a snapshot is under way: he starts them after
+/// it is committed, and joins them before he commits the next. With those fenced too, what is recorded of
+/// its progress is all of it.
 pub(super) fn fence(
     context: &Context,
     position_topic: &str,
-) -> Result<(Transactions, Option<PositionRecord>), Error> {
+) -> Result<(Transactions, Recorded), Error> {
     let (source, kafka) = (context.source()?, context.kafka()?);
     let open = |id: String| {
         Transactions::open(
@@ -409,14 +431,18 @@ pub(super) fn fence(
     };
     let id = transactional_id(kafka, source);
     let transactions = open(id.clone())?;
-    let last = kafka::read_last_committed(kafka, position_topic)?;
-    let begun = last
+    let recorded = kafka::read_recorded(kafka, position_topic)?;
+    let unfinished = recorded
+        .position
         .as_ref()
-        .filter(|record| record.snapshot == SnapshotProgress::Begun);
-    for worker in 0..begun.map_or(0, |record| record.snapshot_workers) {
+        .filter(|record| record.snapshot != SnapshotProgress::Done);
+    let Some(unfinished) = unfinished else {
+        return Ok((transactions, recorded));
+    };
+    for worker in 0..unfinished.snapshot_workers {
         drop(open(format!("{id}.snapshot.{worker}"))?);
     }
-    Ok((transactions, last))
+    Ok((transactions, kafka::read_recorded(kafka, position_topic)?))
 }
 
 /// The stream's transactional id; never per instance, or a zombie would not be fenced.
@@ -428,13 +454,24 @@ fn temporary_slot(source: &Source) -> String {
     format!("{}_snapshot", source.slot)
 }
 
-fn position_found(last: Option<&PositionRecord>) -> PositionFound {
-    match last {
-        None => PositionFound::Missing,
-        Some(record) => match record.snapshot {
-            SnapshotProgress::Begun => PositionFound::Snapshot(record.resume_lsn),
-            SnapshotProgress::Done => PositionFound::Streaming(record.resume_lsn),
-        },
+/// What was recorded, as far as a snapshot's progress can be trusted. On another timeline chunks may show
+/// what never happened there; without transactions rows may be in a topic that no record tells of, and a
+/// fence would drop their deletes.
+fn position_found(
+    last: Option<&PositionRecord>,
+    timeline: u32,
+    delivery: Delivery,
+) -> PositionFound {
+    let Some(record) = last else {
+        return PositionFound::Missing;
+    };
+    let trusted = record.timeline == timeline && delivery == Delivery::ExactlyOnce;
+    match record.snapshot {
+        SnapshotProgress::Reading if trusted => PositionFound::Reading(record.resume_lsn),
+        SnapshotProgress::Begun | SnapshotProgress::Reading => {
+            PositionFound::Snapshot(record.resume_lsn)
+        }
+        SnapshotProgress::Done => PositionFound::Streaming(record.resume_lsn),
     }
 }
 

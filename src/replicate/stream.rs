@@ -240,6 +240,11 @@ impl Stream {
             closed.point.ordinal,
             closed.point.last_change_lsn,
         );
+        let mut entries = Vec::new();
+        if let Some(passed) = self.capture.take_passed_fences(closed.point.resume) {
+            self.record.fences = None;
+            entries = passed.into_forget();
+        }
         telemetry::batch_closed(closed.batch.records.len(), closed.batch.bytes.len());
         self.publishing.working_since(oldest);
         self.state.publisher = machine::Publisher::Busy;
@@ -247,6 +252,7 @@ impl Stream {
             batch: closed.batch,
             record: self.record.clone(),
             new_topics: self.tables.take_new_topics(),
+            entries,
             commit_times_us: closed.commit_times_us,
         });
     }

@@ -9,6 +9,8 @@
 //! and the last no upper bound: together they cover every key. A table without a key is one chunk.
 
 use crate::connection::{quote_identifier, quote_literal};
+use crate::event::{Column, KeyRange};
+use crate::pgoutput::Tuple;
 
 /// A table as the snapshot reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,15 +36,8 @@ pub(crate) struct KeyColumn {
     pub(crate) name: String,
     /// Type name that a literal of it is cast to.
     pub(crate) type_name: String,
-}
-
-/// A half-open range of keys; the bounds are the key columns' text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Range {
-    /// First key of the range; `None`: from the very first.
-    pub(crate) from: Option<Vec<String>>,
-    /// First key after the range; `None`: to the very last.
-    pub(crate) until: Option<Vec<String>>,
+    /// Its place among the columns that are read.
+    pub(crate) index: usize,
 }
 
 impl SnapshotTable {
@@ -76,7 +71,7 @@ impl SnapshotTable {
         names.join(", ")
     }
 
-    fn conditions(&self, range: &Range) -> String {
+    fn conditions(&self, range: &KeyRange) -> String {
         let mut conditions = Vec::new();
         if let Some(from) = &range.from {
             conditions.push(format!("{} >= {}", self.key_row(), self.row(from)));
@@ -94,40 +89,56 @@ impl SnapshotTable {
         }
     }
 
-    /// The query that reads one range.
-    pub(crate) fn select(&self, range: &Range) -> String {
-        let columns: Vec<String> = self
-            .columns
-            .iter()
-            .map(|name| name.as_deref().map_or("null".to_owned(), quote_identifier))
-            .collect();
-        format!(
-            "select {} from {}{}",
-            columns.join(", "),
-            self.source(),
-            self.conditions(range)
-        )
-    }
-
-    /// The query that finds the boundary `rows` keys after `from`; its one row is the boundary's key as
-    /// text, and no row means that fewer remain. The order's columns are qualified: a bare name would be
-    /// the text, which is in another order and in no index.
-    pub(crate) fn next_boundary(&self, from: Option<&Vec<String>>, rows: u64) -> String {
-        let texts: Vec<String> = self
-            .key
-            .iter()
-            .map(|key| format!("{}::text", quote_identifier(&key.name)))
-            .collect();
+    /// The key's columns, qualified: a bare name would be a text of the same name, which is in another
+    /// order and in no index.
+    fn order(&self) -> String {
         let table = quote_identifier(&self.name);
         let order: Vec<String> = self
             .key
             .iter()
             .map(|key| format!("{table}.{}", quote_identifier(&key.name)))
             .collect();
-        let range = Range {
-            from: from.cloned(),
-            until: None,
+        order.join(", ")
+    }
+
+    /// The key of a row that was read, as a bound. Without a key an empty one, which is no row's.
+    pub(crate) fn bound(&self, row: Tuple<'_>) -> Vec<String> {
+        let text = |key: &KeyColumn| match row.columns().nth(key.index) {
+            // The connection's encoding is UTF-8.
+            Some(Column::Text(text)) => String::from_utf8_lossy(text).into_owned(),
+            None | Some(Column::Null | Column::Unchanged) => String::new(),
         };
+        self.key.iter().map(text).collect()
+    }
+
+    /// The query that reads one range, in the order of the keys: a transaction may end at any row.
+    pub(crate) fn select(&self, range: &KeyRange) -> String {
+        let columns: Vec<String> = self
+            .columns
+            .iter()
+            .map(|name| name.as_deref().map_or("null".to_owned(), quote_identifier))
+            .collect();
+        let order = if self.key.is_empty() {
+            String::new()
+        } else {
+            format!(" order by {}", self.order())
+        };
+        format!(
+            "select {} from {}{}{order}",
+            columns.join(", "),
+            self.source(),
+            self.conditions(range)
+        )
+    }
+
+    /// The query that finds the boundary `rows` keys into the range; its one row is the boundary's key as
+    /// text, and no row means that fewer remain.
+    pub(crate) fn next_boundary(&self, range: &KeyRange, rows: u64) -> String {
+        let texts: Vec<String> = self
+            .key
+            .iter()
+            .map(|key| format!("{}::text", quote_identifier(&key.name)))
+            .collect();
         let unfiltered = SnapshotTable {
             row_filter: None,
             ..self.clone()
@@ -136,8 +147,8 @@ impl SnapshotTable {
             "select {} from {}{} order by {} offset {rows} limit 1",
             texts.join(", "),
             self.source(),
-            unfiltered.conditions(&range),
-            order.join(", "),
+            unfiltered.conditions(range),
+            self.order(),
         )
     }
 }
@@ -147,9 +158,10 @@ mod tests {
     use super::*;
 
     fn table() -> SnapshotTable {
-        let key = |name: &str, type_name: &str| KeyColumn {
+        let key = |name: &str, type_name: &str, index| KeyColumn {
             name: name.to_owned(),
             type_name: type_name.to_owned(),
+            index,
         };
         SnapshotTable {
             schema: "public".to_owned(),
@@ -157,7 +169,7 @@ mod tests {
             columns: ["store_id", "product_id", "on_hand"]
                 .map(|name| Some(name.to_owned()))
                 .to_vec(),
-            key: vec![key("store_id", "bigint"), key("product_id", "bigint")],
+            key: vec![key("store_id", "bigint", 0), key("product_id", "bigint", 1)],
             partitioned: false,
             row_filter: None,
         }
@@ -170,7 +182,15 @@ mod tests {
     #[test]
     fn a_whole_table_has_no_condition() {
         assert_eq!(
-            table().select(&Range::default()),
+            table().select(&KeyRange::default()),
+            r#"select "store_id", "product_id", "on_hand" from only "public"."inventory" order by "inventory"."store_id", "inventory"."product_id""#
+        );
+        let keyless = SnapshotTable {
+            key: Vec::new(),
+            ..table()
+        };
+        assert_eq!(
+            keyless.select(&KeyRange::default()),
             r#"select "store_id", "product_id", "on_hand" from only "public"."inventory""#
         );
     }
@@ -180,20 +200,20 @@ mod tests {
         let mut table = table();
         table.columns[2] = None;
         assert_eq!(
-            table.select(&Range::default()),
-            r#"select "store_id", "product_id", null from only "public"."inventory""#
+            table.select(&KeyRange::default()),
+            r#"select "store_id", "product_id", null from only "public"."inventory" order by "inventory"."store_id", "inventory"."product_id""#
         );
     }
 
     #[test]
     fn a_range_is_half_open() {
-        let range = Range {
+        let range = KeyRange {
             from: Some(bound("1", "7")),
             until: Some(bound("2", "3")),
         };
         let query = table().select(&range);
-        let expected = r#" where row("store_id", "product_id") >= row('1'::bigint, '7'::bigint) and row("store_id", "product_id") < row('2'::bigint, '3'::bigint)"#;
-        assert!(query.ends_with(expected), "{query}");
+        let expected = r#" where row("store_id", "product_id") >= row('1'::bigint, '7'::bigint) and row("store_id", "product_id") < row('2'::bigint, '3'::bigint) order by"#;
+        assert!(query.contains(expected), "{query}");
     }
 
     #[test]
@@ -204,12 +224,19 @@ mod tests {
         };
         assert!(
             filtered
-                .select(&Range::default())
-                .ends_with(" where (on_hand > 0)")
+                .select(&KeyRange::default())
+                .contains(" where (on_hand > 0) order by")
         );
         assert_eq!(
-            filtered.next_boundary(None, 1000),
+            filtered.next_boundary(&KeyRange::default(), 1000),
             r#"select "store_id"::text, "product_id"::text from only "public"."inventory" order by "inventory"."store_id", "inventory"."product_id" offset 1000 limit 1"#
         );
+    }
+
+    #[test]
+    fn a_row_is_bound_by_its_key() {
+        let row = b"\0\x03\0\0\0\x011\0\0\0\x017\xFF\xFF\xFF\xFF";
+        let row = Tuple::from_data_row(row).unwrap();
+        assert_eq!(table().bound(row), bound("1", "7"));
     }
 }

@@ -11,13 +11,19 @@
 //! consistent point there is no gap and no overlap. They lock the tables *before* the slot is created
 //! (`replicate::anchor`) and wait for the snapshot's name.
 //!
-//! An interrupted snapshot starts over: a truncate marker in every partition voids what it had
-//! published, so that no row stays that was deleted in between.
+//! Each chunk's Kafka transaction records which keys it holds (`ledger`). So an interrupted snapshot goes on
+//! where it was: what is finished stays, and the rest is read at the consistent point of a temporary slot,
+//! with the fences that this takes (`replicate::fence`). Where it cannot (no key, or one whose order only
+//! the server knows, or a table that was rewritten) the table starts over behind a truncate marker.
 
 mod chunk;
+mod ledger;
 mod plan;
+mod remaining;
 mod worker;
 
-pub(crate) use chunk::{KeyColumn, Range, SnapshotTable};
+pub(crate) use chunk::{KeyColumn, SnapshotTable};
+pub(crate) use ledger::{Ledger, compare, orders};
 pub(crate) use plan::{ReadTable, Snapshot};
+pub(crate) use remaining::Remaining;
 pub(crate) use worker::{Reading, Standby, WorkerSettings};

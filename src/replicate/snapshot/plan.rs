@@ -1,22 +1,25 @@
 //! Plans the chunks of all tables and runs the workers.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use super::SnapshotTable;
+use super::ledger::Ledger;
 use super::worker::{Standby, Worker, WorkerSettings, see};
-use super::{Range, SnapshotTable};
-use crate::event::{Encoder, Plan, SnapshotRead};
+use crate::event::{Encoder, KeyRange, Plan, SnapshotRead};
+use crate::kafka::RangeProgress;
 use crate::postgres::Session;
 use crate::replicate::Error;
 use crate::telemetry;
 
-/// Bytes of table data that one chunk should hold; its events are about three times as large, which a
-/// worker publishes in transactions of its batch limit.
-const CHUNK_BYTES: u64 = 8 << 20;
+/// Bytes of table data that one chunk should hold. Its events are about three times as large; past a
+/// transaction's limit the worker cuts it.
+const CHUNK_BYTES: u64 = 2 << 20;
 /// Bounds of a chunk, rows.
 const CHUNK_ROWS_MIN: u64 = 1_000;
 const CHUNK_ROWS_MAX: u64 = 100_000;
@@ -26,6 +29,8 @@ const QUEUE_CHUNKS: usize = 8;
 /// A table that a snapshot reads, with its encoder's plan.
 #[derive(Debug)]
 pub(crate) struct ReadTable {
+    /// `pg_class.oid`.
+    pub(crate) id: u32,
     /// How it is read.
     pub(crate) table: SnapshotTable,
     /// How its rows are encoded.
@@ -36,6 +41,8 @@ pub(crate) struct ReadTable {
     pub(crate) rows_estimate: i64,
     /// Size on disk, bytes.
     pub(crate) bytes_estimate: i64,
+    /// What is to be read; the rest has been.
+    pub(crate) remaining: Vec<KeyRange>,
 }
 
 /// One range of one table.
@@ -44,7 +51,7 @@ pub(crate) struct Chunk {
     /// Index of the table.
     pub(crate) table: usize,
     /// Its keys.
-    pub(crate) range: Range,
+    pub(crate) range: KeyRange,
 }
 
 /// One snapshot of a set of tables.
@@ -53,6 +60,8 @@ pub(crate) struct Snapshot {
     pub(crate) tables: Arc<Vec<ReadTable>>,
     /// Position and time of every read.
     pub(crate) read: SnapshotRead,
+    /// Where finished ranges are noted.
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
     /// What workers need beside the tables.
     pub(crate) settings: WorkerSettings,
 }
@@ -70,7 +79,7 @@ impl Snapshot {
         let started = Instant::now();
         let stop = shutdown.child_token();
         let (queue, chunks) = sync_channel::<Chunk>(QUEUE_CHUNKS);
-        let chunks = Arc::new(std::sync::Mutex::new(chunks));
+        let chunks = Arc::new(Mutex::new(chunks));
         let mut threads = Vec::new();
         for (index, standby) in (0..).zip(workers) {
             let worker = Worker {
@@ -79,6 +88,7 @@ impl Snapshot {
                 tables: Arc::clone(&self.tables),
                 read: self.read,
                 chunks: Arc::clone(&chunks),
+                ledger: Arc::clone(&self.ledger),
                 stop: stop.clone(),
             };
             threads.push(standby.start(worker, encoder.clone()));
@@ -98,6 +108,12 @@ impl Snapshot {
         Ok(rows)
     }
 
+    /// What is finished, now that every worker has ended.
+    pub(crate) fn take_finished(&self) -> BTreeMap<u32, Vec<RangeProgress>> {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.take_finished()
+    }
+
     async fn plan(
         &self,
         session: &mut Session,
@@ -105,23 +121,28 @@ impl Snapshot {
     ) -> Result<(), Error> {
         see(session, &self.settings.snapshot).await?;
         for (index, read) in self.tables.iter().enumerate() {
-            let rows = chunk_rows(read.rows_estimate, read.bytes_estimate);
-            let mut from = None;
-            loop {
-                let until = next_boundary(session, &read.table, from.as_ref(), rows).await?;
-                let last = until.is_none();
-                hand_over(Chunk {
-                    table: index,
-                    range: Range {
-                        from,
-                        until: until.clone(),
-                    },
-                })?;
-                telemetry::snapshot_chunk_planned();
-                if last {
-                    break;
+            let mut rows = chunk_rows(read.rows_estimate, read.bytes_estimate);
+            for gap in &read.remaining {
+                let mut rest = gap.clone();
+                loop {
+                    let boundary = next_boundary(session, &read.table, &rest, rows).await?;
+                    if boundary.is_some() && boundary == rest.from {
+                        // So many rows of one key: its columns are not unique without an unpublished one.
+                        rows = rows.saturating_mul(2);
+                        continue;
+                    }
+                    let range = KeyRange {
+                        from: rest.from.take(),
+                        until: boundary.clone().or_else(|| rest.until.clone()),
+                    };
+                    let table = index;
+                    hand_over(Chunk { table, range })?;
+                    telemetry::snapshot_chunk_planned();
+                    if boundary.is_none() {
+                        break;
+                    }
+                    rest.from = boundary;
                 }
-                from = until;
             }
         }
         Ok(())
@@ -131,13 +152,13 @@ impl Snapshot {
 async fn next_boundary(
     session: &mut Session,
     table: &SnapshotTable,
-    from: Option<&Vec<String>>,
+    range: &KeyRange,
     rows: u64,
 ) -> Result<Option<Vec<String>>, Error> {
     if table.key.is_empty() {
         return Ok(None);
     }
-    let found = session.query(&table.next_boundary(from, rows)).await?;
+    let found = session.query(&table.next_boundary(range, rows)).await?;
     // Key columns are not null, so a row is a boundary.
     Ok(found
         .into_iter()

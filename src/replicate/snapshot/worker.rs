@@ -1,4 +1,8 @@
 //! One snapshot worker: its own connection, its own transactional id, one chunk after the other.
+//!
+//! A chunk is one Kafka transaction: its rows, and the record that says which keys they are. One that turns out
+//! larger than a transaction may be is cut at a row, since rows come in the order of their keys; small ones
+//! share a transaction.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,19 +10,28 @@ use std::thread::JoinHandle;
 
 use tokio_util::sync::CancellationToken;
 
+use super::ledger::{Joined, Ledger};
 use super::plan::{Chunk, ReadTable};
 use crate::config::settings::Kafka;
 use crate::connection::{Connection, quote_literal};
-use crate::event::{Batch, Encoder, SnapshotFlag, SnapshotRead};
+use crate::event::{Batch, Encoder, KeyRange, Lsn, SnapshotFlag, SnapshotRead};
+use crate::kafka::Entry;
 use crate::pgoutput::Tuple;
 use crate::postgres::{self, Session, SessionKind, TableName};
 use crate::replicate::Error;
-use crate::replicate::machine::Limits;
 use crate::replicate::publisher::Transactions;
 use crate::replicate::stream::unix_time_us;
 use crate::step::Steps;
 use crate::telemetry;
 
+/// Keys and values of one transaction, bytes.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Records of one transaction.
+const BATCH_RECORDS_MAX: usize = 32_768;
+/// A transaction that is smaller waits for the next chunk, as long as there is one.
+const BATCH_BYTES_MIN: usize = 1 << 20;
+/// Finished ranges of one transaction.
+const RANGES_MAX: usize = 256;
 /// SQLSTATE of a lock that somebody else has or waits for.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
@@ -82,7 +95,6 @@ pub(crate) struct WorkerSettings {
     pub(crate) position_topic: String,
     /// Topics in the order of the plans' topic indexes.
     pub(crate) topics: Arc<Vec<String>>,
-    pub(crate) limits: Limits,
     pub(crate) steps: Steps,
 }
 
@@ -145,6 +157,7 @@ pub(crate) struct Worker {
     pub(crate) tables: Arc<Vec<ReadTable>>,
     pub(crate) read: SnapshotRead,
     pub(crate) chunks: Arc<Mutex<Receiver<Chunk>>>,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
     /// Cancelled by the first worker that fails.
     pub(crate) stop: CancellationToken,
 }
@@ -166,46 +179,28 @@ impl Worker {
 
     async fn run(self, session: &mut Session, mut encoder: Encoder) -> Result<u64, Error> {
         see(session, &self.settings.snapshot).await?;
-        let mut transactions = self.open_transactions()?;
         encoder.begin_snapshot(&self.read);
-        let mut batch = Batch::default();
-        let mut rows = 0;
-        while let Some(chunk) = self.next_chunk() {
-            let Some(read) = self.tables.get(chunk.table) else {
-                continue;
-            };
-            rows += self
-                .read_chunk(
-                    session,
-                    &mut encoder,
-                    read,
-                    &chunk,
-                    &mut batch,
-                    &mut transactions,
-                )
-                .await?;
+        let mut filling = Filling {
+            lsn: self.read.position.commit_lsn,
+            encoder,
+            transactions: self.open_transactions()?,
+            ledger: Arc::clone(&self.ledger),
+            batch: Batch::default(),
+            ranges: Vec::new(),
+            rows: 0,
+        };
+        while let Some(chunk) = self.next_chunk(&mut filling)? {
+            if let Some(read) = self.tables.get(chunk.table) {
+                self.read_chunk(session, &mut filling, read, chunk.range)
+                    .await?;
+            }
             self.settings.steps.at("snapshot.chunk");
         }
         if self.stop.is_cancelled() {
             Err(Error::Interrupted)
         } else {
-            Ok(rows)
+            Ok(filling.rows)
         }
-    }
-
-    fn encode(
-        &self,
-        encoder: &mut Encoder,
-        read: &ReadTable,
-        row: &[u8],
-        now_us: i64,
-        batch: &mut Batch,
-    ) -> Result<(), Error> {
-        let lsn = self.read.position.commit_lsn;
-        let row = Tuple::from_data_row(row).map_err(|source| Error::Malformed { lsn, source })?;
-        encoder
-            .read(&read.plan, now_us, SnapshotFlag::True, row, batch)
-            .map_err(|source| Error::Encode { lsn, source })
     }
 
     fn open_transactions(&self) -> Result<Transactions, Error> {
@@ -221,49 +216,112 @@ impl Worker {
         Ok(transactions)
     }
 
-    fn next_chunk(&self) -> Option<Chunk> {
+    /// The next chunk; what has been read is published before it is waited for.
+    fn next_chunk(&self, filling: &mut Filling) -> Result<Option<Chunk>, Error> {
         if self.stop.is_cancelled() {
-            return None;
+            return Ok(None);
         }
-        self.chunks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .recv()
-            .ok()
+        let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(chunk) = chunks.try_recv() {
+            return Ok(Some(chunk));
+        }
+        drop(chunks);
+        filling.publish()?;
+        let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(chunks.recv().ok())
     }
 
     async fn read_chunk(
         &self,
         session: &mut Session,
-        encoder: &mut Encoder,
+        filling: &mut Filling,
         read: &ReadTable,
-        chunk: &Chunk,
-        batch: &mut Batch,
-        transactions: &mut Transactions,
-    ) -> Result<u64, Error> {
-        session.select(&read.table.select(&chunk.range)).await?;
-        let limits = &self.settings.limits;
-        let mut rows = 0;
+        mut range: KeyRange,
+    ) -> Result<(), Error> {
+        session.select(&read.table.select(&range)).await?;
         loop {
             let now_us = unix_time_us();
             let more = session
-                .next_rows(|row| {
-                    rows += 1;
-                    self.encode(encoder, read, row, now_us, batch)
-                })
+                .next_rows(|row| filling.row(read, &mut range, row, now_us))
                 .await?;
-            let full = batch.bytes.len() >= limits.batch_bytes_max
-                || batch.records.len() >= limits.batch_records_max;
-            if full || (!more && !batch.is_empty()) {
-                telemetry::snapshot_rows(batch.records.len());
-                *batch = transactions.publish(std::mem::take(batch))?;
-            }
             if !more {
-                return Ok(rows);
+                return filling.finish(read, range);
             }
             if self.stop.is_cancelled() {
                 return Err(Error::Interrupted);
             }
         }
+    }
+}
+
+/// A batch that fills with rows, and the ranges that end with it.
+struct Filling {
+    lsn: Lsn,
+    encoder: Encoder,
+    transactions: Transactions,
+    ledger: Arc<Mutex<Ledger>>,
+    batch: Batch,
+    /// Finished with the rows in the batch.
+    ranges: Vec<(u32, KeyRange)>,
+    rows: u64,
+}
+
+impl Filling {
+    /// Takes a row of `range`. A full batch is published first; the range then begins with this row.
+    fn row(
+        &mut self,
+        read: &ReadTable,
+        range: &mut KeyRange,
+        row: &[u8],
+        now_us: i64,
+    ) -> Result<(), Error> {
+        let lsn = self.lsn;
+        let row = Tuple::from_data_row(row).map_err(|source| Error::Malformed { lsn, source })?;
+        let full = self.batch.bytes.len() >= BATCH_BYTES_MAX
+            || self.batch.records.len() >= BATCH_RECORDS_MAX;
+        if full {
+            let bound = Some(read.table.bound(row));
+            let until = bound.clone();
+            let from = std::mem::replace(&mut range.from, bound);
+            self.ranges.push((read.id, KeyRange { from, until }));
+            self.publish()?;
+        }
+        self.encoder
+            .read(&read.plan, now_us, SnapshotFlag::True, row, &mut self.batch)
+            .map_err(|source| Error::Encode { lsn, source })
+    }
+
+    /// All rows of `range` are taken.
+    fn finish(&mut self, read: &ReadTable, range: KeyRange) -> Result<(), Error> {
+        self.ranges.push((read.id, range));
+        if self.batch.bytes.len() >= BATCH_BYTES_MIN || self.ranges.len() >= RANGES_MAX {
+            self.publish()?;
+        }
+        Ok(())
+    }
+
+    /// Publishes the rows together with the record of their ranges.
+    fn publish(&mut self) -> Result<(), Error> {
+        if self.ranges.is_empty() {
+            return Ok(());
+        }
+        let ranges = std::mem::take(&mut self.ranges);
+        let joined: Vec<Joined> = {
+            let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+            let join = |(table, range)| ledger.join(table, range);
+            ranges.into_iter().map(join).collect()
+        };
+        let entries: Vec<Entry> = joined.iter().flat_map(Joined::entries).collect();
+        let rows = self.batch.records.len();
+        let batch = std::mem::take(&mut self.batch);
+        self.batch = self.transactions.publish(batch, &entries)?;
+        self.batch.recycle(2 * BATCH_BYTES_MAX);
+        telemetry::snapshot_rows(rows);
+        self.rows += rows as u64;
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        for joined in joined {
+            ledger.committed(joined);
+        }
+        Ok(())
     }
 }

@@ -7,13 +7,20 @@ use crate::support::until;
 
 /// Steps of a start that reads the tables, in the order in which one attempt after the other dies.
 /// Each attempt finds what the one before has left: a slot without a position, an unfinished snapshot.
-const SNAPSHOT: [(&str, u64); 8] = [
+const SNAPSHOT: [(&str, u64); 13] = [
     ("start.leased", 1),
     ("start.init-transactions", 1),
     ("start.fenced", 1),
     ("snapshot.slot-created", 1),
     ("snapshot.begun", 1),
+    // From here on what is left is read.
+    ("snapshot.resumed", 1),
+    ("snapshot.begun", 1),
+    // The tables are small enough to share a transaction, the second after that record's.
     ("snapshot.chunk", 1),
+    ("snapshot.chunk", 2),
+    ("publish.before-commit", 2),
+    ("publish.committed", 2),
     ("snapshot.read", 1),
     ("snapshot.ended", 1),
 ];

@@ -3,6 +3,7 @@
 mod content;
 mod idle;
 mod modes;
+mod resumed;
 mod shapes;
 mod truncates;
 

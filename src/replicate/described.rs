@@ -1,0 +1,122 @@
+//! The published tables as a snapshot reads and records them.
+
+use super::Error;
+use super::snapshot::{KeyColumn, ReadTable, SnapshotTable};
+use super::start::Opening;
+use crate::event::selection::Columns;
+use crate::event::{KeyOrder, KeyRange, Position, Table};
+use crate::kafka::{KeyPart, TableProgress};
+use crate::postgres::{self, PublishedTable, TableKind, TableShape};
+
+/// A published table: how it is read, and what is recorded of it.
+pub(super) struct Described {
+    pub(super) read: ReadTable,
+    pub(super) progress: TableProgress,
+}
+
+impl Opening<'_> {
+    /// Describes them as they are now, for the snapshot that was begun there.
+    pub(super) async fn describe_tables(
+        &mut self,
+        begun: Position,
+    ) -> Result<Vec<Described>, Error> {
+        let encoder = self.encoder()?;
+        let mut tables = Vec::new();
+        for published in self.publication.tables.clone() {
+            let catalog = self.tables.catalog();
+            let Some(shape) = postgres::table_shape(catalog, published.id).await? else {
+                continue;
+            };
+            let storage = postgres::table_storage(catalog, published.id).await?;
+            let shape = shape.with_columns(&published.columns);
+            let selection = &self.context.settings.selection;
+            let own_key = shape.to_table().key;
+            let table = selection.select(shape.to_table(), &shape.identity())?;
+            let topic = self.tables.table_topic(&shape.schema, &shape.name).await?;
+            let read = snapshot_table(&shape, &published, &selection.columns);
+            tables.push(Described {
+                progress: TableProgress {
+                    begun,
+                    table: published.table.to_string(),
+                    identity: identity(&storage.unwrap_or_default(), &read),
+                    key: key_parts(&shape, &read, &own_key, &table),
+                },
+                read: ReadTable {
+                    id: published.id,
+                    plan: encoder.compile(&table, topic.index),
+                    partitions: topic.partitions,
+                    rows_estimate: published.rows_estimate,
+                    bytes_estimate: published.bytes,
+                    remaining: vec![KeyRange::default()],
+                    table: read,
+                },
+            });
+        }
+        Ok(tables)
+    }
+}
+
+/// What must be the same for the finished ranges of a table to count.
+fn identity(storage: &str, table: &SnapshotTable) -> String {
+    let key: Vec<String> = table
+        .key
+        .iter()
+        .map(|column| format!("{} {}", column.name, column.type_name))
+        .collect();
+    let filter = table.row_filter.as_deref().unwrap_or_default();
+    format!("storage {storage} key {} filter {filter}", key.join(", "))
+}
+
+/// The key that a table is read by, with its order. Where records have another key, none is told: rows of two
+/// ranges may have the same record key, and a fence would tell apart what consumers do not.
+fn key_parts(
+    shape: &TableShape,
+    read: &SnapshotTable,
+    own_key: &[usize],
+    table: &Table,
+) -> Vec<KeyPart> {
+    let is_record_key = own_key == table.key;
+    let column = |index: usize| shape.columns.get(index);
+    let parts = read.key.iter().map(|key| KeyPart {
+        name: key.name.clone(),
+        order: column(key.index)
+            .filter(|_| is_record_key)
+            .and_then(|column| KeyOrder::of(&column.shape, column.bytewise)),
+    });
+    parts.collect()
+}
+
+/// A table is cut into chunks by the key that its old rows carry: by that a streamed change tells which chunk
+/// it is of. One whose key is not captured is read in one piece.
+fn snapshot_table(
+    shape: &TableShape,
+    published: &PublishedTable,
+    captured: &Columns,
+) -> SnapshotTable {
+    let columns: Vec<Option<String>> = shape
+        .columns
+        .iter()
+        .map(|column| column.shape.name.clone())
+        .map(|name| {
+            let captured = captured.captures(&shape.schema, &shape.name, &name);
+            captured.then_some(name)
+        })
+        .collect();
+    let key = shape.to_table().key.into_iter().map(|index| {
+        let column = shape.columns.get(index)?;
+        columns.get(index)?.as_ref()?;
+        Some(KeyColumn {
+            name: column.shape.name.clone(),
+            type_name: column.type_name.clone(),
+            index,
+        })
+    });
+    SnapshotTable {
+        schema: shape.schema.clone(),
+        name: shape.name.clone(),
+        key: key.collect::<Option<Vec<KeyColumn>>>().unwrap_or_default(),
+        columns,
+        partitioned: shape.kind == TableKind::Partitioned,
+        row_filter: published.row_filter.clone(),
+    }
+}
