@@ -34,6 +34,8 @@ pub const UNCONFIRMED_BYTES: &str = "tidewater_unconfirmed_bytes";
 pub const SNAPSHOT_CHUNKS_TOTAL: &str = "tidewater_snapshot_chunks_total";
 /// Rows of snapshots published.
 pub const SNAPSHOT_ROWS_TOTAL: &str = "tidewater_snapshot_rows_total";
+/// Rows that a snapshot under way has still to read, by the planner's estimate.
+pub const SNAPSHOT_ROWS_REMAINING: &str = "tidewater_snapshot_rows_remaining";
 
 /// Bounds of every latency histogram, seconds: from a quiet commit to the five minutes that nothing may
 /// ever exceed.
@@ -93,7 +95,12 @@ pub fn snapshot_chunk_planned() {
     metrics::counter!(SNAPSHOT_CHUNKS_TOTAL).increment(1);
 }
 
-/// Rows of a snapshot are about to be published.
+/// What a snapshot has still to read.
+pub fn snapshot_remaining(rows: u64) {
+    metrics::gauge!(SNAPSHOT_ROWS_REMAINING).set(rows as f64);
+}
+
+/// Rows of a snapshot are published.
 pub fn snapshot_rows(rows: usize) {
     metrics::counter!(SNAPSHOT_ROWS_TOTAL).increment(rows as u64);
 }

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use crate::config::settings::Settings;
 use crate::exit::ExitCode;
 use crate::http::{self, StageJson};
-use crate::lag::{self, SinkLag, SourceLag, State, TopicsLag};
+use crate::lag::{self, SinkLag, SnapshotLag, SourceLag, State, TopicsLag};
 use crate::{connection, output, telemetry};
 
 const EXAMPLES: &str = "\
@@ -153,6 +153,9 @@ fn screen(status: &Status) -> String {
             ""
         };
         row("position", format!("{position}{snapshot}"));
+        if let Some(snapshot) = &topics.snapshot {
+            row("snapshot", progress(snapshot));
+        }
         let age = status.lag_seconds;
         row(
             "in kafka",
@@ -172,6 +175,22 @@ fn screen(status: &Status) -> String {
         row("error", error.clone());
     }
     text
+}
+
+fn progress(snapshot: &SnapshotLag) -> String {
+    let SnapshotLag {
+        tables,
+        tables_finished,
+        rows,
+        rows_estimate,
+    } = snapshot;
+    // An estimate may be too low, or there is none before the table is analysed.
+    let of = if rows_estimate > rows {
+        format!(" of about {rows_estimate}")
+    } else {
+        String::new()
+    };
+    format!("{rows}{of} rows, {tables_finished} of {tables} tables whole")
 }
 
 fn slot(source: &SourceLag) -> String {
@@ -254,6 +273,22 @@ fn bytes(count: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_snapshot_says_what_is_left_where_it_can() {
+        let mut snapshot = SnapshotLag {
+            tables: 3,
+            tables_finished: 1,
+            rows: 50,
+            rows_estimate: 200,
+        };
+        assert_eq!(
+            progress(&snapshot),
+            "50 of about 200 rows, 1 of 3 tables whole"
+        );
+        snapshot.rows_estimate = 0;
+        assert_eq!(progress(&snapshot), "50 rows, 1 of 3 tables whole");
+    }
 
     #[test]
     fn sizes_are_read_by_people() {

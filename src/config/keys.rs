@@ -79,6 +79,12 @@ pub const KEYS: &[Key] = &[
         "parallel connections of a snapshot",
     ),
     key(
+        "source.snapshot_rows_per_second",
+        "0",
+        "0 to 1000000000",
+        "most rows that a snapshot reads in a second; 0: as many as it can",
+    ),
+    key(
         "source.decoding_memory_bytes",
         "268435456",
         "65536 to 2147482624",
@@ -171,12 +177,6 @@ pub const KEYS: &[Key] = &[
         "each-partition",
         "each-partition, once, skip",
         "what a TRUNCATE becomes; skip with flat rows",
-    ),
-    key(
-        "format.encoding",
-        "json",
-        "json, json-schema",
-        "what records are written in",
     ),
     key(
         "format.tombstones",

@@ -81,6 +81,7 @@ fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
         ],
     );
     let snapshot_workers = resolver.number("source.snapshot_workers", 1, 32);
+    let snapshot_rows = resolver.number("source.snapshot_rows_per_second", 0, 1_000_000_000);
     let decoding = resolver.number("source.decoding_memory_bytes", 64 << 10, 2_147_482_624);
     let heartbeat = resolver.duration("source.heartbeat_interval", "0s", "5m");
     let start_timeout = resolver.duration("source.start_timeout", "0s", "1h");
@@ -91,6 +92,7 @@ fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
         tables: tables?,
         snapshot: snapshot?,
         snapshot_workers: u16::try_from(snapshot_workers?).ok()?,
+        snapshot_rows_per_second: u64::try_from(snapshot_rows?).ok().filter(|rows| *rows > 0),
         decoding_memory_bytes: u64::try_from(decoding?).ok()?,
         heartbeat_interval: heartbeat?,
         start_timeout: start_timeout?,

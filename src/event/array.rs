@@ -10,14 +10,13 @@ use super::quoted::unquote;
 use super::value;
 
 /// PostgreSQL's `MAXDIM`.
-pub(super) const DIMENSIONS_MAX: usize = 6;
+const DIMENSIONS_MAX: usize = 6;
 
-/// Appends an array of so many dimensions at most as JSON, its elements as `element` says.
+/// Appends an array as JSON, its elements as `element` says.
 pub(super) fn write(
     text: &[u8],
     element: &Kind,
     delimiter: u8,
-    dimensions_max: usize,
     scratch: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> Result<(), Unexpected> {
@@ -27,7 +26,7 @@ pub(super) fn write(
         // Where an element or a nested array may begin.
         match rest.split_first() {
             Some((b'{', after)) => {
-                if depth == dimensions_max {
+                if depth == DIMENSIONS_MAX {
                     return Err(Unexpected);
                 }
                 out.push(b'[');

@@ -9,7 +9,6 @@
 //! Pure: no I/O, clock, environment or log.
 
 mod array;
-mod avro;
 mod batch;
 mod builtin;
 mod change;
@@ -21,7 +20,6 @@ mod encoder;
 mod envelope;
 mod error;
 mod extra;
-mod frame;
 mod hstore;
 mod image;
 mod json;
@@ -34,7 +32,6 @@ mod position;
 mod quoted;
 mod range;
 mod row;
-mod schema;
 pub mod selection;
 mod shape;
 mod table;
@@ -47,8 +44,7 @@ pub use change::{
 };
 pub use default::ColumnDefault;
 pub use encoder::{
-    Encoder, Encoding, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, SourceName, TruncateFormat,
-    ValueFormat,
+    Encoder, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, SourceName, TruncateFormat, ValueFormat,
 };
 pub use envelope::{Envelope, MessageBlock, Operation, Source};
 pub use error::EncodeError;
@@ -59,6 +55,5 @@ pub use mark::{MARK_HEADER, POSITION_HEADER, SNAPSHOT_END, TIME_HEADER};
 pub use plan::Plan;
 pub use position::{Epoch, ParsePositionError, Position};
 pub use row::{Column, OldRow, Row};
-pub use schema::topic_characters;
 pub use shape::{DELETED_FIELD, Flat, FlatDeletes, Shape, UNAVAILABLE, UnchangedFormat};
 pub use table::{ColumnFacts, ColumnShape, ReplicaIdentity, Table, TypeShape, record_key};

@@ -25,5 +25,7 @@ pub use position::{
     read_recorded, read_recorded_now,
 };
 pub use producer::Producer;
-pub use progress::{Entry, KeyPart, RangeProgress, SnapshotRecords, TableProgress, forget_range};
+pub use progress::{
+    Entry, KeyPart, RangeProgress, SnapshotRecords, TableProgress, are_whole, forget_range,
+};
 pub use reader::{Isolation, Reader};

@@ -39,6 +39,9 @@ pub struct TableProgress {
     pub identity: String,
     /// Its key; empty without one.
     pub key: Vec<KeyPart>,
+    /// Rows it has, by the planner's estimate.
+    #[serde(default)]
+    pub rows_estimate: u64,
 }
 
 /// A column of a table's key.
@@ -57,12 +60,20 @@ pub struct RangeProgress {
     pub begun: Position,
     /// The consistent point that they were read at.
     pub read_at: Lsn,
+    /// How many.
+    #[serde(default)]
+    pub rows: u64,
     /// Which keys. A table without a key has no bound to name: `until` is empty until its last row.
     #[serde(flatten)]
     pub range: KeyRange,
 }
 
 impl TableProgress {
+    /// Whether finished ranges of the one are also the other's.
+    pub fn is_same(&self, other: &TableProgress) -> bool {
+        self.identity == other.identity && self.key == other.key
+    }
+
     /// Its record.
     pub fn entry(&self, table: u32) -> Entry {
         Entry {
@@ -90,6 +101,24 @@ pub fn forget_range(table: u32, range: &KeyRange) -> Entry {
         key: range_key(table, range),
         value: None,
     }
+}
+
+/// Whether ranges lead from the first key to the last.
+pub fn are_whole(finished: &[RangeProgress]) -> bool {
+    let behind = |from: &Option<Vec<String>>| {
+        let mut ranges = finished.iter().map(|progress| &progress.range);
+        ranges.find(|range| range.from == *from)
+    };
+    let mut next = behind(&None);
+    // No range comes twice, so that is as far as they can lead.
+    for _ in finished {
+        match next {
+            None => return false,
+            Some(range) if range.until.is_none() => return true,
+            Some(range) => next = behind(&range.until),
+        }
+    }
+    false
 }
 
 fn table_key(table: u32) -> Vec<u8> {
@@ -213,6 +242,7 @@ mod tests {
                 name: "id".to_owned(),
                 order: Some(KeyOrder::Integer),
             }],
+            rows_estimate: 1000,
         }
     }
 
@@ -220,6 +250,7 @@ mod tests {
         RangeProgress {
             begun: Position::new(1, begun, 0),
             read_at: Lsn(200),
+            rows: 10,
             range,
         }
     }

@@ -1,10 +1,8 @@
 //! Topic names.
 
-use crate::event::topic_characters;
-
 /// The topic of a table: `<prefix>.<schema>.<table>`.
 pub fn table(prefix: &str, schema: &str, table: &str) -> String {
-    topic_characters(&format!("{prefix}.{schema}.{table}"))
+    sanitise(&format!("{prefix}.{schema}.{table}"))
 }
 
 /// The topic of a table, by the template of its route if it has one.
@@ -32,22 +30,30 @@ fn templated(template: &str, prefix: &str, schema: &str, table: &str) -> String 
         rest = next;
     }
     name.push_str(rest);
-    topic_characters(&name)
+    sanitise(&name)
 }
 
 /// The topic of heartbeats.
 pub fn heartbeat(prefix: &str) -> String {
-    topic_characters(&format!("{prefix}.heartbeat"))
+    sanitise(&format!("{prefix}.heartbeat"))
 }
 
 /// The topic of issued promotion codes.
 pub fn promotions(prefix: &str) -> String {
-    topic_characters(&format!("{prefix}.promotions"))
+    sanitise(&format!("{prefix}.promotions"))
 }
 
 /// The topic that holds the position of one slot's stream.
 pub fn position(prefix: &str, slot: &str) -> String {
-    topic_characters(&format!("__tidewater.{prefix}.{slot}"))
+    sanitise(&format!("__tidewater.{prefix}.{slot}"))
+}
+
+/// Kafka allows letters, digits, dot, underscore and hyphen; anything else becomes an underscore.
+fn sanitise(name: &str) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    name.chars()
+        .map(|c| if allowed(c) { c } else { '_' })
+        .collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod source;
 mod watch;
 
 pub use sink::{PartitionLag, SinkLag, State, sink};
-pub use source::{SourceLag, TopicsLag, source, topics};
+pub use source::{SnapshotLag, SourceLag, TopicsLag, source, topics};
 pub use watch::{Watched, watch};
 
 use crate::exit::ExitCode;

@@ -6,7 +6,9 @@ use tokio_postgres::Client;
 use super::Error;
 use crate::config::settings::{Kafka, Source};
 use crate::event::{Envelope, Lsn, Position};
-use crate::kafka::{self, Admin, Isolation, Reader, SnapshotProgress, topics as names};
+use crate::kafka::{
+    self, Admin, Isolation, Reader, SnapshotProgress, SnapshotRecords, topics as names,
+};
 use crate::postgres;
 
 /// The slot and the log it holds.
@@ -63,27 +65,63 @@ pub struct TopicsLag {
     pub resume: Option<Lsn>,
     /// A snapshot was begun and has not ended.
     pub snapshot_unfinished: bool,
+    /// How far it is; none when there is none.
+    pub snapshot: Option<SnapshotLag>,
     /// Source commit time of the newest heartbeat, microseconds since 1970.
     pub heartbeat_us: Option<i64>,
+}
+
+/// How far a snapshot is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SnapshotLag {
+    /// Tables that it reads.
+    pub tables: usize,
+    /// Those that are in their topics.
+    pub tables_finished: usize,
+    /// Rows that are in their topics.
+    pub rows: u64,
+    /// Rows that there are, by the planner's estimate.
+    pub rows_estimate: u64,
+}
+
+impl SnapshotLag {
+    fn of(records: &SnapshotRecords) -> SnapshotLag {
+        let finished = |table: &&u32| kafka::are_whole(records.ranges_of(**table));
+        let ranges = records.ranges.values().flatten();
+        SnapshotLag {
+            tables: records.tables.len(),
+            tables_finished: records.tables.keys().filter(finished).count(),
+            rows: ranges.map(|range| range.rows).sum(),
+            rows_estimate: records
+                .tables
+                .values()
+                .map(|table| table.rows_estimate)
+                .sum(),
+        }
+    }
 }
 
 /// Asks Kafka; blocks.
 pub fn topics(source: &Source, kafka: &Kafka) -> Result<TopicsLag, Error> {
     let admin = Admin::new(kafka)?;
     let topic = names::position(&kafka.prefix, &source.slot);
-    let record = match admin.partitions(&topic)? {
-        None => None,
-        Some(_) => kafka::read_last_committed(kafka, &topic)?,
+    let recorded = match admin.partitions(&topic)? {
+        None => kafka::Recorded::default(),
+        // What can be seen now: a snapshot's workers commit all the time.
+        Some(_) => kafka::read_recorded_now(kafka, &topic)?,
     };
+    let record = recorded.position.as_ref();
+    let reading = record.filter(|record| record.snapshot == SnapshotProgress::Reading);
     let heartbeat = names::heartbeat(&kafka.prefix);
     let heartbeat_us = match admin.partitions(&heartbeat)? {
         None => None,
         Some(_) => heartbeat_us(&mut Reader::open(kafka, Isolation::Committed)?, &heartbeat)?,
     };
     Ok(TopicsLag {
-        position: record.as_ref().map(kafka::PositionRecord::position),
-        resume: record.as_ref().map(|record| record.resume_lsn),
+        position: record.map(kafka::PositionRecord::position),
+        resume: record.map(|record| record.resume_lsn),
         snapshot_unfinished: record.is_some_and(|record| record.snapshot != SnapshotProgress::Done),
+        snapshot: reading.map(|_| SnapshotLag::of(&recorded.progress)),
         heartbeat_us,
     })
 }

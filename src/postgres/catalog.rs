@@ -271,8 +271,6 @@ struct Type {
     subtype: Option<u32>,
     /// Of a composite.
     attributes: Vec<(String, u32)>,
-    /// Of an enumeration.
-    labels: Vec<String>,
 }
 
 impl Types {
@@ -304,9 +302,7 @@ impl Types {
                    array(select atttypid from pg_attribute
                           where t.typtype = 'c' and attrelid = t.typrelid
                             and attnum > 0 and not attisdropped order by attnum),
-                   typtypmod,
-                   array(select enumlabel::text from pg_enum
-                          where enumtypid = t.oid order by enumsortorder)
+                   typtypmod
               from reached join pg_type t using (oid)";
         if oids.is_empty() {
             return Ok(Types(HashMap::new()));
@@ -325,7 +321,6 @@ impl Types {
                 delimiter: row.get(6),
                 subtype: row.get(7),
                 attributes: names.into_iter().zip(types).collect(),
-                labels: row.get(11),
             };
             (row.get(0), described)
         };
@@ -355,7 +350,7 @@ impl Types {
         let subtype = || Box::new(behind(described.subtype.unwrap_or_default()));
         match described.kind.as_str() {
             "d" => behind(described.base),
-            "e" => TypeShape::Enum(described.labels.clone()),
+            "e" => TypeShape::Enum,
             "c" => {
                 let attribute = |(name, oid): &(String, u32)| (name.clone(), behind(*oid));
                 TypeShape::Composite(described.attributes.iter().map(attribute).collect())

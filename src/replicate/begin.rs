@@ -13,7 +13,7 @@ use super::anchor::{Anchor, NewSlot};
 use super::capture::Point;
 use super::described::Described;
 use super::publisher::Job;
-use super::snapshot::{Ledger, ReadTable, Reading, Remaining, Snapshot, WorkerSettings};
+use super::snapshot::{Ledger, Pace, ReadTable, Reading, Remaining, Snapshot, WorkerSettings};
 use super::start::{Opening, session_options, transactional_id};
 use crate::config::settings::Truncate;
 use crate::event::{Batch, Change, Encoder, Lsn, Position, SnapshotRead};
@@ -184,13 +184,16 @@ impl Opening<'_> {
         read: SnapshotRead,
     ) -> Result<Point, Error> {
         let tables = Arc::new(tables);
+        let limit = self.context.source()?.snapshot_rows_per_second;
+        let pace = Pace::new(limit, self.rows_left(&tables));
+        let exported = anchor.created.snapshot.take();
         let finished = std::mem::take(&mut self.progress.ranges);
         let ledger = Ledger::new(begun, read.position.commit_lsn, finished);
         let snapshot = Snapshot {
             tables: Arc::clone(&tables),
             read,
             ledger: Arc::new(Mutex::new(ledger)),
-            settings: self.worker_settings(anchor.created.snapshot.unwrap_or_default())?,
+            settings: self.worker_settings(exported.unwrap_or_default(), pace)?,
         };
         let encoder = self.encoder()?;
         let shutdown = &self.context.shutdown;
@@ -202,6 +205,17 @@ impl Opening<'_> {
         self.record_streaming(&tables, begun, read).await?;
         self.context.steps.at("snapshot.ended");
         Ok(self.point())
+    }
+
+    /// Rows that are to be read, by the planner's estimate.
+    fn rows_left(&self, tables: &[ReadTable]) -> u64 {
+        let left = tables.iter().filter(|table| !table.remaining.is_empty());
+        let left = left.map(|table| {
+            let finished = self.progress.ranges_of(table.id).iter();
+            let estimate = u64::try_from(table.rows_estimate).unwrap_or(0);
+            estimate.saturating_sub(finished.map(|range| range.rows).sum())
+        });
+        left.sum()
     }
 
     /// The truncate markers that void what the topics hold of tables.
@@ -227,12 +241,7 @@ impl Opening<'_> {
             now_us: super::stream::unix_time_us(),
         };
         for table in tables {
-            encoder
-                .truncate(&table.plan, change, table.partitions, &mut batch)
-                .map_err(|source| Error::Encode {
-                    lsn: change.lsn,
-                    source,
-                })?;
+            encoder.truncate(&table.plan, change, table.partitions, &mut batch);
         }
         Ok(batch)
     }
@@ -297,7 +306,7 @@ impl Opening<'_> {
         Ok(())
     }
 
-    fn worker_settings(&self, snapshot: String) -> Result<WorkerSettings, Error> {
+    fn worker_settings(&self, snapshot: String, pace: Pace) -> Result<WorkerSettings, Error> {
         let (source, kafka) = (self.context.source()?, self.context.kafka()?);
         Ok(WorkerSettings {
             snapshot,
@@ -306,6 +315,7 @@ impl Opening<'_> {
             position_topic: self.position_topic.clone(),
             topics: Arc::new(self.tables.names()),
             steps: self.context.steps.clone(),
+            pace: Arc::new(pace),
         })
     }
 }

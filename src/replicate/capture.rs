@@ -417,10 +417,8 @@ impl Capture {
                 relation,
                 lsn: change.lsn,
             })?;
-            let truncated =
-                self.encoder
-                    .truncate(&table.plan, change, table.partitions, &mut self.batch);
-            encoded(truncated, change.lsn)?;
+            self.encoder
+                .truncate(&table.plan, change, table.partitions, &mut self.batch);
         }
         Ok(())
     }

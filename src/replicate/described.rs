@@ -40,6 +40,7 @@ impl Opening<'_> {
                     table: published.table.to_string(),
                     identity: identity(&storage.unwrap_or_default(), &read),
                     key: key_parts(&shape, &read, &own_key, &table),
+                    rows_estimate: u64::try_from(published.rows_estimate).unwrap_or(0),
                 },
                 read: ReadTable {
                     id: published.id,

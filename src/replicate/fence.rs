@@ -195,6 +195,7 @@ mod tests {
             .map(|(from, until, read_at)| RangeProgress {
                 begun,
                 read_at: Lsn(*read_at),
+                rows: 1,
                 range: KeyRange {
                     from: bound(from),
                     until: bound(until),
@@ -207,6 +208,7 @@ mod tests {
             table: "public.pairs".to_owned(),
             identity: String::new(),
             key: vec![part("store"), part("product")],
+            rows_estimate: 2,
         };
         let mut progress = SnapshotRecords::default();
         progress.tables.insert(TABLE, table);

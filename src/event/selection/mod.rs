@@ -210,7 +210,7 @@ fn is_text(column: &ColumnShape) -> bool {
         Some(TypeShape::Builtin(oid)) => builtin(*oid),
         Some(TypeShape::Extension(name)) => name == "citext",
         Some(
-            TypeShape::Enum(_)
+            TypeShape::Enum
             | TypeShape::Array { .. }
             | TypeShape::Composite(_)
             | TypeShape::Range(_)

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::event::{KeyOrder, KeyRange, Lsn, Position};
-use crate::kafka::{Entry, KeyPart, RangeProgress, forget_range};
+use crate::kafka::{Entry, KeyPart, RangeProgress, are_whole, forget_range};
 
 /// Finished ranges, by the table's oid.
 #[derive(Debug)]
@@ -42,21 +42,23 @@ impl Ledger {
         }
     }
 
-    /// Joins a range with its neighbours, which are taken out.
-    pub(crate) fn join(&mut self, table: u32, range: KeyRange) -> Joined {
-        let mut joined = range;
+    /// Joins a range of so many rows with its neighbours, which are taken out.
+    pub(crate) fn join(&mut self, table: u32, range: KeyRange, rows: u64) -> Joined {
+        let (mut joined, mut rows) = (range, rows);
         let mut absorbed = Vec::new();
         let ranges = self.finished.entry(table).or_default();
         let read_at = self.read_at;
         while let Some(before) = take(ranges, |progress| {
             progress.read_at == read_at && meet(&progress.range, &joined)
         }) {
+            rows += before.rows;
             joined.from.clone_from(&before.range.from);
             absorbed.push(before.range);
         }
         while let Some(behind) = take(ranges, |progress| {
             progress.read_at == read_at && meet(&joined, &progress.range)
         }) {
+            rows += behind.rows;
             joined.until.clone_from(&behind.range.until);
             absorbed.push(behind.range);
         }
@@ -67,6 +69,7 @@ impl Ledger {
             finished: RangeProgress {
                 begun: self.begun,
                 read_at,
+                rows,
                 range: joined,
             },
             absorbed,
@@ -105,24 +108,6 @@ fn take(
 /// Whether one range ends where the other begins.
 fn meet(before: &KeyRange, behind: &KeyRange) -> bool {
     before.until.is_some() && before.until == behind.from
-}
-
-/// Whether the ranges lead from the first key to the last.
-fn are_whole(finished: &[RangeProgress]) -> bool {
-    let behind = |from: &Option<Vec<String>>| {
-        let mut ranges = finished.iter().map(|progress| &progress.range);
-        ranges.find(|range| range.from == *from)
-    };
-    let mut next = behind(&None);
-    // No range comes twice, so that is as far as they can lead.
-    for _ in finished {
-        match next {
-            None => return false,
-            Some(range) if range.until.is_none() => return true,
-            Some(range) => next = behind(&range.until),
-        }
-    }
-    false
 }
 
 /// What the finished ranges leave out, in the order of the keys. `None` where that cannot be told: there
@@ -209,6 +194,7 @@ mod tests {
         RangeProgress {
             begun: Position::new(1, BEGUN, 0),
             read_at,
+            rows: 0,
             range: range(from, until),
         }
     }
@@ -234,7 +220,7 @@ mod tests {
     fn neighbours_become_one_range_with_one_record() {
         let mut ledger = ledger(BEGUN, &[]);
         let mut finish = |from, until| {
-            let joined = ledger.join(TABLE, range(from, until));
+            let joined = ledger.join(TABLE, range(from, until), 0);
             let keys = keys(&joined);
             ledger.committed(joined);
             keys
@@ -254,14 +240,25 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_added_up() {
+        let mut ledger = ledger(BEGUN, &[]);
+        for (from, until) in [("", "10"), ("20", ""), ("10", "20")] {
+            let joined = ledger.join(TABLE, range(from, until), 7);
+            ledger.committed(joined);
+        }
+        let all = ledger.take_finished().remove(&TABLE).unwrap();
+        assert_eq!(all.iter().map(|range| range.rows).collect::<Vec<_>>(), [21]);
+    }
+
+    #[test]
     fn a_range_under_way_is_not_extended_by_another() {
         let mut ledger = ledger(BEGUN, &[]);
-        let first = ledger.join(TABLE, range("", "10"));
-        let second = ledger.join(TABLE, range("10", "20"));
+        let first = ledger.join(TABLE, range("", "10"), 0);
+        let second = ledger.join(TABLE, range("10", "20"), 0);
         ledger.committed(second);
         ledger.committed(first);
         // They are two records now; the next one makes up for it.
-        let third = ledger.join(TABLE, range("20", "30"));
+        let third = ledger.join(TABLE, range("20", "30"), 0);
         let of_ten = "snapshot/16385/[\"10\"]".to_owned();
         assert_eq!(
             keys(&third),
@@ -275,7 +272,7 @@ mod tests {
     #[test]
     fn ranges_read_at_different_points_stay_apart() {
         let mut ledger = ledger(AGAIN, &[finished(BEGUN, "", "10")]);
-        let joined = ledger.join(TABLE, range("10", ""));
+        let joined = ledger.join(TABLE, range("10", ""), 0);
         ledger.committed(joined);
         let all = ledger.take_finished().remove(&TABLE).unwrap();
         assert_eq!(all, [finished(BEGUN, "", "10"), finished(AGAIN, "10", "")]);

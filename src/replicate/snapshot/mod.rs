@@ -18,12 +18,14 @@
 
 mod chunk;
 mod ledger;
+mod pace;
 mod plan;
 mod remaining;
 mod worker;
 
 pub(crate) use chunk::{KeyColumn, SnapshotTable};
 pub(crate) use ledger::{Ledger, compare, orders};
+pub(crate) use pace::Pace;
 pub(crate) use plan::{ReadTable, Snapshot};
 pub(crate) use remaining::Remaining;
 pub(crate) use worker::{Reading, Standby, WorkerSettings};

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SnapshotTable;
 use super::ledger::Ledger;
+use super::pace::Reporter;
 use super::worker::{Standby, Worker, WorkerSettings, see};
 use crate::event::{Encoder, KeyRange, Plan, SnapshotRead};
 use crate::kafka::RangeProgress;
@@ -93,9 +94,11 @@ impl Snapshot {
             };
             threads.push(standby.start(worker, encoder.clone()));
         }
+        let reporter = Reporter::start(Arc::clone(&self.settings.pace))?;
         let planned = self.plan(planner, |chunk| send(&queue, chunk, &stop)).await;
         drop(queue);
         let rows = join(threads).await;
+        drop(reporter);
         // A worker's own failure explains a planner that could not hand over its chunks.
         let rows = match (rows, planned) {
             (Err(error), _) | (Ok(_), Err(error)) => return Err(error),

@@ -29,7 +29,9 @@ impl Remaining {
         match left {
             Some(left) if left.is_empty() => Remaining::Nothing,
             _ if finished.is_empty() => Remaining::Everything { void: false },
-            Some(left) if recorded == Some(now) => Remaining::Ranges(left),
+            Some(left) if recorded.is_some_and(|recorded| recorded.is_same(now)) => {
+                Remaining::Ranges(left)
+            }
             _ => Remaining::Everything { void: true },
         }
     }
@@ -52,6 +54,7 @@ mod tests {
                 name: "id".to_owned(),
                 order,
             }],
+            rows_estimate: 1000,
         }
     }
 
@@ -60,6 +63,7 @@ mod tests {
         RangeProgress {
             begun: Position::new(1, BEGUN, 0),
             read_at: BEGUN,
+            rows: 10,
             range: KeyRange {
                 from: bound(from),
                 until: bound(until),

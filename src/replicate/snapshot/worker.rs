@@ -7,10 +7,12 @@
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Joined, Ledger};
+use super::pace::Pace;
 use super::plan::{Chunk, ReadTable};
 use crate::config::settings::Kafka;
 use crate::connection::{Connection, quote_literal};
@@ -22,7 +24,6 @@ use crate::replicate::Error;
 use crate::replicate::publisher::Transactions;
 use crate::replicate::stream::unix_time_us;
 use crate::step::Steps;
-use crate::telemetry;
 
 /// Keys and values of one transaction, bytes.
 const BATCH_BYTES_MAX: usize = 8 << 20;
@@ -96,6 +97,7 @@ pub(crate) struct WorkerSettings {
     /// Topics in the order of the plans' topic indexes.
     pub(crate) topics: Arc<Vec<String>>,
     pub(crate) steps: Steps,
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// A thread whose connection holds its locks, and that waits for its work. Dropped, it ends.
@@ -187,6 +189,8 @@ impl Worker {
             ledger: Arc::clone(&self.ledger),
             batch: Batch::default(),
             ranges: Vec::new(),
+            range_rows: 0,
+            pace: Arc::clone(&self.settings.pace),
             rows: 0,
         };
         while let Some(chunk) = self.next_chunk(&mut filling)? {
@@ -241,11 +245,22 @@ impl Worker {
         session.select(&read.table.select(&range)).await?;
         loop {
             let now_us = unix_time_us();
+            let mut rows = 0;
             let more = session
-                .next_rows(|row| filling.row(read, &mut range, row, now_us))
+                .next_rows(|row| {
+                    rows += 1;
+                    filling.row(read, &mut range, row, now_us)
+                })
                 .await?;
             if !more {
                 return filling.finish(read, range);
+            }
+            let pause = self.settings.pace.take(rows, Instant::now());
+            if !pause.is_zero() {
+                tokio::select! {
+                    () = self.stop.cancelled() => {}
+                    () = tokio::time::sleep(pause) => {}
+                }
             }
             if self.stop.is_cancelled() {
                 return Err(Error::Interrupted);
@@ -262,7 +277,10 @@ struct Filling {
     ledger: Arc<Mutex<Ledger>>,
     batch: Batch,
     /// Finished with the rows in the batch.
-    ranges: Vec<(u32, KeyRange)>,
+    ranges: Vec<(u32, KeyRange, u64)>,
+    /// Rows so far of the range that is being read.
+    range_rows: u64,
+    pace: Arc<Pace>,
     rows: u64,
 }
 
@@ -283,9 +301,10 @@ impl Filling {
             let bound = Some(read.table.bound(row));
             let until = bound.clone();
             let from = std::mem::replace(&mut range.from, bound);
-            self.ranges.push((read.id, KeyRange { from, until }));
+            self.finish_range(read, KeyRange { from, until });
             self.publish()?;
         }
+        self.range_rows += 1;
         self.encoder
             .read(&read.plan, now_us, SnapshotFlag::True, row, &mut self.batch)
             .map_err(|source| Error::Encode { lsn, source })
@@ -293,11 +312,16 @@ impl Filling {
 
     /// All rows of `range` are taken.
     fn finish(&mut self, read: &ReadTable, range: KeyRange) -> Result<(), Error> {
-        self.ranges.push((read.id, range));
+        self.finish_range(read, range);
         if self.batch.bytes.len() >= BATCH_BYTES_MIN || self.ranges.len() >= RANGES_MAX {
             self.publish()?;
         }
         Ok(())
+    }
+
+    fn finish_range(&mut self, read: &ReadTable, range: KeyRange) {
+        let rows = std::mem::take(&mut self.range_rows);
+        self.ranges.push((read.id, range, rows));
     }
 
     /// Publishes the rows together with the record of their ranges.
@@ -308,7 +332,7 @@ impl Filling {
         let ranges = std::mem::take(&mut self.ranges);
         let joined: Vec<Joined> = {
             let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-            let join = |(table, range)| ledger.join(table, range);
+            let join = |(table, range, rows)| ledger.join(table, range, rows);
             ranges.into_iter().map(join).collect()
         };
         let entries: Vec<Entry> = joined.iter().flat_map(Joined::entries).collect();
@@ -316,7 +340,7 @@ impl Filling {
         let batch = std::mem::take(&mut self.batch);
         self.batch = self.transactions.publish(batch, &entries)?;
         self.batch.recycle(2 * BATCH_BYTES_MAX);
-        telemetry::snapshot_rows(rows);
+        self.pace.published(rows);
         self.rows += rows as u64;
         let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         for joined in joined {

@@ -3,6 +3,7 @@
 mod content;
 mod idle;
 mod modes;
+mod pace;
 mod resumed;
 mod shapes;
 mod truncates;
