@@ -1,7 +1,7 @@
 # Everything a newcomer needs. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix bench fmt lint clean install
+.PHONY: help demo test matrix soak bench fmt lint clean install
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,10 @@ test: ## Pass every test, against a real PostgreSQL, Kafka and Debezium
 
 matrix: install ## Pass the PostgreSQL-facing tests on every version; MAJORS="14 18" for some of them
 	@scripts/matrix $(MAJORS)
+
+soak: install ## Kill a snapshot of ROWS=20000000 rows ten times, and compare
+	TIDEWATER_TEST_SNAPSHOT_ROWS=$(or $(ROWS),20000000) scripts/with-servers \
+		cargo test --locked --release --test it -- --ignored --nocapture starts::soak
 
 bench: install ## Measure; BENCH=drain|latency|encode|decode for one of them
 	@scripts/bench $(BENCH)

@@ -1,11 +1,13 @@
 //! How a stream begins, on real servers: what each mode reads, and that it is the tables' content.
 
+mod altered;
 mod content;
 mod idle;
 mod modes;
 mod pace;
 mod resumed;
 mod shapes;
+mod soak;
 mod truncates;
 
 use tidewater::config::settings::Kafka;
