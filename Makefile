@@ -25,7 +25,7 @@ soak: install ## Kill a snapshot of ROWS=20000000 rows ten times, and compare
 	TIDEWATER_TEST_SNAPSHOT_ROWS=$(or $(ROWS),20000000) scripts/with-servers \
 		cargo test --locked --release --test it -- --ignored --nocapture starts::soak
 
-bench: install ## Measure; BENCH=drain|latency|encode|decode for one of them
+bench: install ## Measure; BENCH=drain|snapshot|latency|encode|decode for one of them
 	@scripts/bench $(BENCH)
 
 fmt: ## Format the code

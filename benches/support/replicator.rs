@@ -51,8 +51,13 @@ impl Replicator {
     }
 
     /// Asks for a drain, and waits for it.
-    pub(crate) fn stop(mut self) -> Fallible<()> {
+    pub(crate) fn stop(self) -> Fallible<()> {
         kill(Pid::from_raw(self.pid().cast_signed()), Signal::SIGTERM)?;
+        self.wait()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(mut self) -> Fallible<()> {
         let status = self.child.wait()?;
         if status.success() {
             return Ok(());

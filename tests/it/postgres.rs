@@ -631,10 +631,9 @@ async fn tables_are_described() {
         .map(|column| column.shape.resolved.clone())
         .collect();
     let numeric = TypeShape::Builtin(1700);
-    let mood = TypeShape::Enum(["calm", "busy"].map(str::to_owned).to_vec());
     let expected = [
-        Some(mood.clone()),
-        array(mood),
+        Some(TypeShape::Enum),
+        array(TypeShape::Enum),
         Some(numeric.clone()),
         Some(numeric.clone()),
         array(numeric),
