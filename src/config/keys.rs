@@ -97,6 +97,12 @@ pub const KEYS: &[Key] = &[
         "how often a heartbeat is written; 0s switches it off",
     ),
     key(
+        "source.on_incompatible_change",
+        "continue",
+        "continue, stop",
+        "what happens when a table loses a column, or its type or key changes",
+    ),
+    key(
         "source.start_timeout",
         "30s",
         "0s to 1h",
@@ -252,6 +258,18 @@ pub const KEYS: &[Key] = &[
         "",
         "1 to 1000000, 1000 for a mask",
         "characters kept of a truncated value; stars of a masked one",
+    ),
+    key(
+        "policy[].tables",
+        "",
+        "patterns schema.table",
+        "tables for which that is otherwise",
+    ),
+    key(
+        "policy[].on_incompatible_change",
+        "",
+        "continue, stop",
+        "what happens with them",
     ),
     key(
         "route[].tables",

@@ -1,10 +1,10 @@
-//! `source.columns`, `[[transform]]` and `[[route]]`: what is taken of the source, and what becomes of it.
+//! `source.columns`, `[[transform]]`, `[[route]]` and `[[policy]]`: what is taken of the source, and what becomes of it.
 
 use std::sync::Arc;
 
 use super::resolve::Resolver;
 use crate::event::selection::{
-    Columns, Pattern, Route, Selection, Transform, TransformRule, digest,
+    Columns, Pattern, Policy, Route, Selection, Transform, TransformRule, digest,
 };
 
 /// Longest mask, characters.
@@ -14,7 +14,10 @@ const MASK: &str = "***";
 /// Longest value of a truncated column, characters.
 const TRUNCATE_MAX: i64 = 1_000_000;
 
-/// Resolves all three. `None` only together with faults.
+/// Whether an incompatible change of a table ends the stream.
+const ON_CHANGE: [(&str, bool); 2] = [("continue", false), ("stop", true)];
+
+/// Resolves all of it. `None` only together with faults.
 pub(super) fn selection(resolver: &mut Resolver<'_>) -> Option<Selection> {
     let columns = columns(resolver);
     let transforms: Vec<_> = resolver
@@ -27,11 +30,26 @@ pub(super) fn selection(resolver: &mut Resolver<'_>) -> Option<Selection> {
         .iter()
         .map(|section| route(resolver, section))
         .collect();
-    let written = resolver.written(&["source.columns", "format.hash_salt", "transform[", "route["]);
+    let policies: Vec<_> = resolver
+        .sections("policy")
+        .iter()
+        .map(|section| policy(resolver, section))
+        .collect();
+    let stop_on_change = resolver.choice("source.on_incompatible_change", &ON_CHANGE);
+    // What decides what a change becomes.
+    let written = resolver.written(&[
+        "source.tables",
+        "source.columns",
+        "format.hash_salt",
+        "transform[",
+        "route[",
+    ]);
     Some(Selection {
         columns: columns?,
         transforms: transforms.into_iter().collect::<Option<_>>()?,
         routes: routes.into_iter().collect::<Option<_>>()?,
+        policies: policies.into_iter().collect::<Option<_>>()?,
+        stop_on_change: stop_on_change?,
         digest: digest(written.iter().map(String::as_str)),
     })
 }
@@ -109,6 +127,15 @@ fn route(resolver: &mut Resolver<'_>, section: &str) -> Option<Route> {
         partitions: partitions?.and_then(|count| i32::try_from(count).ok()),
         key: key.unwrap_or_else(|| Some(Vec::new()))?,
         table_in_key: table_in_key?,
+    })
+}
+
+fn policy(resolver: &mut Resolver<'_>, section: &str) -> Option<Policy> {
+    let tables = patterns(resolver, &format!("{section}.tables"), 2);
+    let stop = resolver.choice(&format!("{section}.on_incompatible_change"), &ON_CHANGE);
+    Some(Policy {
+        tables: tables?,
+        stop: stop?,
     })
 }
 

@@ -71,6 +71,21 @@ impl Batch {
         }
     }
 
+    /// Appends a record of a partition of its own, for what no encoder writes.
+    pub fn append(&mut self, topic: u32, partition: i32, key: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let middle = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.records.push(Record {
+            topic,
+            partition: Some(partition),
+            key: Some(start..middle),
+            value: Some(middle..self.bytes.len()),
+            headers: 0..0,
+        });
+    }
+
     /// Forgets the records, keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

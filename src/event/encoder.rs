@@ -191,6 +191,23 @@ impl Encoder {
         }
     }
 
+    /// A table as its events show it: transformed columns are text, excluded ones are not there.
+    pub fn published(&self, table: &Table) -> Table {
+        let transforms = self.selection.transforms(table);
+        let published = as_published(table, &transforms);
+        let is_kept = |index: &usize| transforms.get(*index) != Some(&Some(Transform::Excluded));
+        let kept: Vec<usize> = (0..published.columns.len()).filter(is_kept).collect();
+        let columns = kept
+            .iter()
+            .filter_map(|index| published.columns.get(*index));
+        let place = |key: &usize| kept.iter().position(|index| index == key);
+        Table {
+            columns: columns.cloned().collect(),
+            key: published.key.iter().filter_map(place).collect(),
+            ..published
+        }
+    }
+
     /// Starts a transaction: what its changes have in common is rendered once.
     pub fn begin(&mut self, transaction: &Transaction) {
         self.context.begin(transaction, "false");

@@ -75,6 +75,16 @@ impl TopicSpec {
         }
     }
 
+    /// The topic of schema versions: one partition, so that they have an order, and kept for ever.
+    /// Recreated it has lost no change of a row, and gets the versions to come.
+    pub fn schema_changes(kafka: &Kafka, name: String) -> Self {
+        TopicSpec {
+            partitions: 1,
+            history: false,
+            ..Self::events(kafka, name)
+        }
+    }
+
     /// The topic of promotion codes: kept for ever, since a restored ledger is completed from it.
     pub fn promotions(kafka: &Kafka, name: String) -> Self {
         TopicSpec {

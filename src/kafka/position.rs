@@ -53,6 +53,9 @@ pub struct PositionRecord {
     /// A snapshot was read at several points, and the stream has not passed the last of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fences: Option<FencesRecord>,
+    /// Counts the transactions of schema versions, which move nothing else: it tells their records apart.
+    #[serde(default)]
+    pub schema_changes: u64,
     /// Position of the record before this one.
     pub previous: Option<Position>,
 }
@@ -96,6 +99,7 @@ impl PositionRecord {
             snapshot_workers: 0,
             snapshot: SnapshotProgress::Done,
             fences: None,
+            schema_changes: 0,
             previous: None,
         }
     }
@@ -132,6 +136,16 @@ impl PositionRecord {
             commit_lsn,
             ordinal,
             last_change_lsn,
+            previous: Some(self.position()),
+            ..self.clone()
+        }
+    }
+
+    /// The record of a transaction of schema versions: it stands where this one does.
+    #[must_use]
+    pub fn next_schema_change(&self) -> Self {
+        PositionRecord {
+            schema_changes: self.schema_changes + 1,
             previous: Some(self.position()),
             ..self.clone()
         }

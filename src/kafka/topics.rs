@@ -38,6 +38,11 @@ pub fn heartbeat(prefix: &str) -> String {
     sanitise(&format!("{prefix}.heartbeat"))
 }
 
+/// The topic of schema versions.
+pub fn schema_changes(prefix: &str) -> String {
+    sanitise(&format!("{prefix}.schema-changes"))
+}
+
 /// The topic of issued promotion codes.
 pub fn promotions(prefix: &str) -> String {
     sanitise(&format!("{prefix}.promotions"))

@@ -169,6 +169,39 @@ pub async fn table_shape(client: &Client, id: u32) -> Result<Option<TableShape>,
     }))
 }
 
+/// The names of types as SQL writes them, each of an oid with its modifier. A type that has been dropped is
+/// named by its oid.
+pub async fn type_names(client: &Client, types: &[(u32, i32)]) -> Result<Vec<String>, Error> {
+    const NAMES: &str = "
+        select coalesce(format_type(nullif(t.oid, 0), c.modifier), 'type ' || c.oid)
+          from unnest($1::oid[], $2::int4[]) with ordinality as c (oid, modifier, place)
+          left join pg_type t using (oid)
+         order by place";
+    let (oids, modifiers): (Vec<u32>, Vec<i32>) = types.iter().copied().unzip();
+    let rows = client.query(NAMES, &[&oids, &modifiers]).await;
+    let rows = rows.map_err(Error::query("naming column types"))?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// The names of the tables that a table is a partition of, nearest first.
+pub async fn ancestors(client: &Client, id: u32) -> Result<Vec<TableName>, Error> {
+    const ANCESTORS: &str = "
+        select n.nspname::text, c.relname::text
+          from pg_partition_ancestors($1::oid::regclass) with ordinality as a (relid, place)
+          join pg_class c on c.oid = a.relid join pg_namespace n on n.oid = c.relnamespace
+         where c.oid <> $1::oid
+         order by place";
+    let rows = client.query(ANCESTORS, &[&id]).await;
+    let rows = rows.map_err(Error::query(
+        "looking for the tables that a partition belongs to",
+    ))?;
+    let name = |row: &tokio_postgres::Row| TableName {
+        schema: row.get(0),
+        name: row.get(1),
+    };
+    Ok(rows.iter().map(name).collect())
+}
+
 struct Columns {
     all: Vec<Column>,
     primary_key: Vec<usize>,

@@ -25,10 +25,14 @@ mod stream;
 mod tables;
 mod wire;
 
-pub use catalog::{Column, TableKind, TableShape, lock_tables, table_shape, table_storage};
+pub use catalog::{
+    Column, TableKind, TableShape, ancestors, lock_tables, table_shape, table_storage, type_names,
+};
 pub use error::{Error, RowsError};
 pub use lease::{holds_lease, lease_holder, lease_name, try_lease};
-pub use publication::{Publication, PublishedTable, check_publication, ensure_publication};
+pub use publication::{
+    Publication, PublishedTable, check_publication, ensure_publication, is_published,
+};
 pub use server::{
     Server, Switch, SystemIdentity, identify_system, inspect_server, log_end, timeline_history,
 };

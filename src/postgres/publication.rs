@@ -124,6 +124,19 @@ pub async fn check_publication(
     })
 }
 
+/// Whether the publication publishes a table of this name, whatever the patterns say of it.
+pub async fn is_published(client: &Client, name: &str, table: &TableName) -> Result<bool, Error> {
+    const PUBLISHED: &str = "
+        select exists (select from pg_publication_tables
+                        where pubname = $1 and schemaname = $2 and tablename = $3)";
+    let row = client
+        .query_one(PUBLISHED, &[&name, &table.schema, &table.name])
+        .await;
+    Ok(row
+        .map_err(Error::query("looking for a published table"))?
+        .get(0))
+}
+
 async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTable>, Error> {
     // Column lists and row filters came with 15; before, every column and row is published. Generated
     // columns are published from 18 on, if at all; before, the view names them nevertheless.

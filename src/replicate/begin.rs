@@ -39,7 +39,7 @@ impl Opening<'_> {
         let read = self.read_at(&anchor).await?;
         let mut entries = std::mem::take(&mut self.progress).forget();
         let mut tables = Vec::new();
-        for described in self.describe_tables(read.position).await? {
+        for described in self.describe_tables(read.position, read.position).await? {
             let Described { read, progress } = described;
             entries.push(progress.entry(read.id));
             self.progress.tables.insert(read.id, progress);
@@ -66,7 +66,7 @@ impl Opening<'_> {
         let read = self.read_at(&anchor).await?;
         let mut entries = Vec::new();
         let (mut tables, mut void) = (Vec::new(), Vec::new());
-        for Described { mut read, progress } in self.describe_tables(begun).await? {
+        for Described { mut read, progress } in self.describe_tables(begun, read.position).await? {
             let recorded = self.progress.tables.get(&read.id);
             let finished = self.progress.ranges_of(read.id);
             match Remaining::of(recorded, finished, &progress) {
@@ -110,7 +110,7 @@ impl Opening<'_> {
     /// Records that streaming starts at `lsn`; the snapshot of nothing ends there.
     pub(super) async fn stream_without_snapshot(&mut self, lsn: Lsn) -> Result<Point, Error> {
         let position = Position::new(self.record.epoch, lsn, 0);
-        let described = self.describe_tables(position).await?;
+        let described = self.describe_tables(position, position).await?;
         let tables: Vec<ReadTable> = described.into_iter().map(|table| table.read).collect();
         let clock = self.tables.catalog().query_one(CLOCK, &[]).await;
         let read = SnapshotRead {
@@ -285,7 +285,7 @@ impl Opening<'_> {
 
     async fn publish(
         &mut self,
-        batch: Batch,
+        mut batch: Batch,
         entries: Vec<Entry>,
         next: PositionRecord,
     ) -> Result<(), Error> {
@@ -293,6 +293,7 @@ impl Opening<'_> {
             snapshot_workers: self.context.source()?.snapshot_workers,
             ..next
         };
+        self.tables.take_schemas(&mut batch);
         let new_topics = self.tables.take_new_topics();
         let job = Job {
             batch,

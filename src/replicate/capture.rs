@@ -4,7 +4,7 @@
 //! server sent them, before any filter of ours), keeps the last transaction boundary, and skips what a
 //! split transaction had already published when the process ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use super::Error;
@@ -12,7 +12,7 @@ use super::fence::{Fence, Fences, KeyMissing};
 use super::machine::Fill;
 use crate::event::{
     Batch, Change, EncodeError, Encoder, Epoch, HEARTBEAT_PREFIX, LogicalMessage, Lsn, OldRow,
-    Operations, Plan, Transaction,
+    Operations, Plan, Position, Transaction,
 };
 use crate::kafka::PositionRecord;
 use crate::pgoutput::{self, Message, OldTuple, Relation, RelationIds, Tuple};
@@ -81,6 +81,8 @@ pub(crate) struct Capture {
     /// Announced, and not changed since. A partition that is published through its root is announced too,
     /// and never changes: described at once, it would get a topic of its own.
     announced: HashMap<u32, Relation>,
+    /// Published, but not wanted.
+    ignored: HashSet<u32>,
     heartbeat_topic: u32,
     batch: Batch,
     commit_times_us: Vec<i64>,
@@ -114,6 +116,7 @@ impl Capture {
             epoch,
             tables: HashMap::new(),
             announced: HashMap::new(),
+            ignored: HashSet::new(),
             heartbeat_topic,
             batch: Batch::default(),
             commit_times_us: Vec::new(),
@@ -147,7 +150,23 @@ impl Capture {
 
     /// Makes a relation's changes known. Replaces an earlier version.
     pub(crate) fn describe(&mut self, relation: u32, table: CapturedTable) {
+        self.ignored.remove(&relation);
         self.tables.insert(relation, table);
+    }
+
+    /// A relation's changes are counted and left out.
+    pub(crate) fn ignore(&mut self, relation: u32) {
+        self.tables.remove(&relation);
+        self.ignored.insert(relation);
+    }
+
+    /// Where the next change of the open transaction stands.
+    pub(crate) fn next_position(&self) -> Position {
+        let open = self.open.as_ref();
+        let (commit_lsn, ordinal) = open.map_or((self.boundary.point.resume, 0), |open| {
+            (open.commit_lsn, open.ordinal + 1)
+        });
+        Position::new(self.epoch, commit_lsn, ordinal)
     }
 
     /// What the batch holds.
@@ -205,22 +224,22 @@ impl Capture {
                 self.announced.insert(relation.id, relation);
             }
             Message::Insert { relation, new } => {
-                if let Some(change) = self.wanted(Operations::INSERT, lsn, now_us)? {
+                if let Some(change) = self.wanted(Operations::INSERT, relation, lsn, now_us)? {
                     self.insert(relation, change, new)?;
                 }
             }
             Message::Update { relation, old, new } => {
-                if let Some(change) = self.wanted(Operations::UPDATE, lsn, now_us)? {
+                if let Some(change) = self.wanted(Operations::UPDATE, relation, lsn, now_us)? {
                     self.update(relation, change, old, new)?;
                 }
             }
             Message::Delete { relation, old } => {
-                if let Some(change) = self.wanted(Operations::DELETE, lsn, now_us)? {
+                if let Some(change) = self.wanted(Operations::DELETE, relation, lsn, now_us)? {
                     self.delete(relation, change, old)?;
                 }
             }
             Message::Truncate { relations, .. } => {
-                if let Some(change) = self.wanted(Operations::TRUNCATE, lsn, now_us)? {
+                if let Some(change) = self.wanted(Operations::TRUNCATE, 0, lsn, now_us)? {
                     self.truncate(relations, change)?;
                 }
             }
@@ -314,15 +333,17 @@ impl Capture {
         Ok(())
     }
 
-    /// As [`Capture::change`]; `None` for an operation that is left out, too.
+    /// As [`Capture::change`]; `None` for an operation or a table that is left out, too.
     fn wanted(
         &mut self,
         operation: Operations,
+        relation: u32,
         lsn: Lsn,
         now_us: i64,
     ) -> Result<Option<Change>, Error> {
         let change = self.change(lsn, now_us)?;
-        Ok(change.filter(|_| !self.skipped.contains(operation)))
+        let ignored = !self.ignored.is_empty() && self.ignored.contains(&relation);
+        Ok(change.filter(|_| !ignored && !self.skipped.contains(operation)))
     }
 
     /// Counts a change of the open transaction; `None` when it was published before.
@@ -410,7 +431,9 @@ impl Capture {
 
     fn truncate(&mut self, relations: RelationIds<'_>, change: Change) -> Result<(), Error> {
         for relation in relations.iter() {
-            if fence(self.fences.as_ref(), self.open, relation).is_some() {
+            if self.ignored.contains(&relation)
+                || fence(self.fences.as_ref(), self.open, relation).is_some()
+            {
                 continue;
             }
             let table = self.tables.get(&relation).ok_or(Error::UnknownRelation {

@@ -15,10 +15,11 @@ pub(super) struct Described {
 }
 
 impl Opening<'_> {
-    /// Describes them as they are now, for the snapshot that was begun there.
+    /// Describes them as they are now, for the snapshot that was begun there and reads at `reading`.
     pub(super) async fn describe_tables(
         &mut self,
         begun: Position,
+        reading: Position,
     ) -> Result<Vec<Described>, Error> {
         let encoder = self.encoder()?;
         let mut tables = Vec::new();
@@ -33,6 +34,9 @@ impl Opening<'_> {
             let own_key = shape.to_table().key;
             let table = selection.select(shape.to_table(), &shape.identity())?;
             let topic = self.tables.table_topic(&shape.schema, &shape.name).await?;
+            self.tables
+                .note_schema(&encoder.published(&table), reading, true)
+                .await?;
             let read = snapshot_table(&shape, &published, &selection.columns);
             tables.push(Described {
                 progress: TableProgress {

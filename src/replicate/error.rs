@@ -263,6 +263,31 @@ pub enum Error {
     /// A table cannot be published as the configuration asks for.
     #[error(transparent)]
     Selection(#[from] SelectionError),
+    /// A table has become another than its readers may count on.
+    #[error(
+        "table {table} at {position}: {change}, and its policy is to stop on incompatible changes. make \
+         its readers fit, and accept it by starting once with on_incompatible_change = \"continue\""
+    )]
+    SchemaIncompatible {
+        /// Schema and table.
+        table: String,
+        /// What has changed.
+        change: String,
+        /// The first change of a row after it.
+        position: Position,
+    },
+    /// A record of the schema-changes topic that cannot be read.
+    #[error(
+        "topic {topic} holds a record that is no schema version, at offset {offset}: delete the topic"
+    )]
+    SchemaRecord {
+        /// The topic.
+        topic: String,
+        /// Where the record lies.
+        offset: i64,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// A section of the configuration that this role needs is missing.
     #[error("the configuration has no [{0}] section, which replication needs")]
     SectionMissing(&'static str),
@@ -324,6 +349,8 @@ impl Error {
             | Error::WorkerEnded
             | Error::Patterns(_)
             | Error::Selection(_)
+            | Error::SchemaIncompatible { .. }
+            | Error::SchemaRecord { .. }
             | Error::SectionMissing(_)
             | Error::File(_) => false,
         }
@@ -341,7 +368,10 @@ impl Error {
             | Error::HistoryLost { .. }
             | Error::PositionMissing { .. } => ExitCode::HistoryLost,
             Error::SourceChanged { .. } | Error::TimelineLeft { .. } => ExitCode::SourceChanged,
-            Error::OptionsChanged { .. } | Error::Selection(_) => ExitCode::SourceTables,
+            Error::OptionsChanged { .. }
+            | Error::Selection(_)
+            | Error::SchemaIncompatible { .. } => ExitCode::SourceTables,
+            Error::SchemaRecord { .. } => ExitCode::TopicContent,
             Error::TopicGone { .. } | Error::TopicReplaced { .. } => ExitCode::TopicUnusable,
             Error::PositionMoved { .. } => ExitCode::Fenced,
             Error::LeaseLost { .. } | Error::LeaseHeld { .. } => ExitCode::SlotBusy,

@@ -24,6 +24,7 @@ mod position;
 mod publisher;
 pub mod recording;
 mod resume;
+mod schema;
 mod snapshot;
 mod start;
 mod stream;

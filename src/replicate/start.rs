@@ -61,6 +61,7 @@ pub(super) async fn session(context: &Context) -> Result<(), Failure> {
     let Some(mut opening) = Opening::open(context).await? else {
         return Ok(());
     };
+    opening.tables.read_schemas()?;
     let Some(point) = opening.begin().await? else {
         return Ok(());
     };
@@ -136,8 +137,8 @@ impl<'a> Opening<'a> {
             .await?;
         let stale = kafka::read_recorded_now(kafka, &position_topic)?;
         check_source(stale.position.as_ref(), &identity, &position_topic)?;
-        let selection = &context.settings.selection;
-        let mut tables = Tables::new(kafka, selection, admin, catalog, stale.topics);
+        let mut tables = Tables::new(context, patterns, admin, catalog, stale.topics)?;
+        tables.schema_topic().await?;
         let heartbeat = tables
             .topic(TopicSpec::heartbeat(
                 kafka,

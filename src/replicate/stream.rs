@@ -190,13 +190,15 @@ impl Stream {
 
     /// Looks a relation up and creates its topic if need be, while status goes on.
     async fn describe(&mut self, relation: &Relation) -> Result<(), Error> {
+        let position = self.capture.next_position();
         let table = {
-            let lookup = self.tables.describe(relation, self.capture.encoder());
+            let encoder = self.capture.encoder();
+            let lookup = self.tables.describe(relation, position, encoder);
             tokio::pin!(lookup);
             loop {
                 tokio::select! {
                     biased;
-                    table = &mut lookup => break table?,
+                    table = &mut lookup => break table,
                     () = sleep_until(self.state.status_due.into()) => {
                         self.source.queue_status(self.progress.confirmable(), unix_time_us(), true);
                         self.source.flush().await?;
@@ -205,7 +207,63 @@ impl Stream {
                 }
             }
         };
-        self.capture.describe(relation.id, table);
+        let table = match table {
+            Err(error) if !error.is_transient() => {
+                self.publish_whole().await?;
+                return Err(error);
+            }
+            table => table?,
+        };
+        match table {
+            Some(table) => self.capture.describe(relation.id, table),
+            None => self.capture.ignore(relation.id),
+        }
+        self.publish_schemas().await
+    }
+
+    /// Commits new schema versions in a Kafka transaction of their own, before any row that they describe.
+    async fn publish_schemas(&mut self) -> Result<(), Error> {
+        if !self.tables.has_new_schemas() {
+            return Ok(());
+        }
+        self.settle().await?;
+        let (mut batch, commit_times_us) = self.state.spare.take().unwrap_or_default();
+        self.tables.take_schemas(&mut batch);
+        self.record = self.record.next_schema_change();
+        self.state.publisher = machine::Publisher::Busy;
+        self.publisher.publish(Job {
+            batch,
+            record: self.record.clone(),
+            new_topics: self.tables.take_new_topics(),
+            entries: Vec::new(),
+            commit_times_us,
+        });
+        self.settle().await?;
+        self.steps.at("schema.recorded");
+        Ok(())
+    }
+
+    /// Publishes the whole transactions that have been read: what ends the stream is not in them.
+    async fn publish_whole(&mut self) -> Result<(), Error> {
+        self.settle().await?;
+        if self.capture.fill().whole_records > 0 {
+            self.close(false, Instant::now());
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the publisher is idle, while status goes on.
+    async fn settle(&mut self) -> Result<(), Error> {
+        while self.state.publisher == machine::Publisher::Busy {
+            // Nothing is read, so nothing can be heard: that is no silence of the source.
+            self.state.heard = Instant::now();
+            tokio::select! {
+                biased;
+                outcome = self.publisher.outcome() => self.on_outcome(outcome).await?,
+                () = sleep_until(self.state.status_due.into()) => self.on_clock().await?,
+            }
+        }
         Ok(())
     }
 

@@ -5,16 +5,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::Error;
 use super::capture::CapturedTable;
+use super::schema::{SchemaHistory, SchemaVersion};
+use super::{Context, Error};
 use crate::config::settings::Kafka;
 use crate::connection::Database;
 use crate::event::selection::Selection;
-use crate::event::{ColumnShape, Encoder, ReplicaIdentity, Table};
+use crate::event::{Batch, ColumnShape, Encoder, Position, ReplicaIdentity, Table};
 use crate::kafka::{self, Admin, TopicRecord, TopicSpec, topics};
 use crate::pgoutput::Relation;
-use crate::postgres::{self, TableShape};
+use crate::postgres::{self, Patterns, TableName, TableShape};
+
+/// How long a broker may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 // The position topic comes first.
 const _: () = assert!(super::publisher::POSITION_TOPIC == 0);
@@ -32,12 +37,17 @@ pub(crate) struct Topic {
 pub(crate) struct Tables {
     kafka: Kafka,
     selection: Arc<Selection>,
+    publication: String,
+    patterns: Patterns,
     admin: Admin,
     catalog: Database,
     /// Topics as they were when the first event went there.
     recorded: BTreeMap<String, TopicRecord>,
     topics: HashMap<String, Topic>,
     new_topics: Vec<NewTopic>,
+    schemas: SchemaHistory,
+    /// Versions that are not in the topic yet.
+    new_schemas: Vec<SchemaVersion>,
 }
 
 /// A topic that the publisher does not know yet.
@@ -52,21 +62,25 @@ pub(crate) struct NewTopic {
 impl Tables {
     /// `catalog` is a connection of its own: a slow catalog query must not hold up the lease.
     pub(crate) fn new(
-        kafka: &Kafka,
-        selection: &Arc<Selection>,
+        context: &Context,
+        patterns: Patterns,
         admin: Admin,
         catalog: Database,
         recorded: BTreeMap<String, TopicRecord>,
-    ) -> Self {
-        Tables {
+    ) -> Result<Self, Error> {
+        Ok(Tables {
             recorded,
-            kafka: kafka.clone(),
-            selection: Arc::clone(selection),
+            kafka: context.kafka()?.clone(),
+            selection: Arc::clone(&context.settings.selection),
+            publication: context.source()?.publication.clone(),
+            patterns,
             admin,
             catalog,
             topics: HashMap::new(),
             new_topics: Vec::new(),
-        }
+            schemas: SchemaHistory::default(),
+            new_schemas: Vec::new(),
+        })
     }
 
     /// The connection for catalog queries.
@@ -128,24 +142,131 @@ impl Tables {
     /// The relation message is as of its place in the log, the catalog as of now: only what the message
     /// lacks is taken from there, the meaning of type oids and, where the message flags every column
     /// (`REPLICA IDENTITY FULL`), the primary key.
+    ///
+    /// `None`: the publication has it, and `source.tables` has not. `position` is that of its first change;
+    /// a version of its schema that is new may be waiting then.
     pub(crate) async fn describe(
         &mut self,
         relation: &Relation,
+        position: Position,
         encoder: &Encoder,
-    ) -> Result<CapturedTable, Error> {
+    ) -> Result<Option<CapturedTable>, Error> {
+        if self.is_unwanted(relation).await? {
+            return Ok(None);
+        }
         let shape = postgres::table_shape(&self.catalog, relation.id).await?;
         let table = encoded_table(relation, shape.as_ref());
         let table = self.selection.select(table, &relation.identity())?;
         let topic = self.table_topic(&relation.schema, &relation.name).await?;
-        Ok(CapturedTable {
+        let current = shape.is_some_and(|shape| has_columns(&shape, &table));
+        self.note_schema(&encoder.published(&table), position, current)
+            .await?;
+        Ok(Some(CapturedTable {
             plan: encoder.compile(&table, topic.index),
             partitions: topic.partitions,
-        })
+        }))
+    }
+
+    /// A partition of a table that is wanted is wanted. One that was detached or dropped since is in no
+    /// publication: its changes from before are not left out.
+    async fn is_unwanted(&self, relation: &Relation) -> Result<bool, Error> {
+        let name = TableName {
+            schema: relation.schema.clone(),
+            name: relation.name.clone(),
+        };
+        if self.patterns.matches(&name) {
+            return Ok(false);
+        }
+        let roots = postgres::ancestors(&self.catalog, relation.id).await?;
+        if roots.iter().any(|root| self.patterns.matches(root)) {
+            return Ok(false);
+        }
+        Ok(postgres::is_published(&self.catalog, &self.publication, &name).await?)
+    }
+
+    /// Reads the schema versions that are in their topic, once nobody else can write there.
+    pub(crate) fn read_schemas(&mut self) -> Result<(), Error> {
+        let topic = topics::schema_changes(&self.kafka.prefix);
+        let wait = self.kafka.transaction_timeout + ANSWER_TIMEOUT;
+        let mut failure = None;
+        let schemas = &mut self.schemas;
+        kafka::Reader::read_settled(&self.kafka, &topic, 0, wait, |offset, _, value| {
+            match serde_json::from_slice(value.unwrap_or_default()) {
+                Ok(version) => schemas.add(version),
+                Err(source) => {
+                    failure.get_or_insert(Error::SchemaRecord {
+                        topic: topic.clone(),
+                        offset,
+                        source,
+                    });
+                }
+            }
+        })?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// The topic of schema versions, created when missing.
+    pub(crate) async fn schema_topic(&mut self) -> Result<Topic, Error> {
+        let name = topics::schema_changes(&self.kafka.prefix);
+        self.topic(TopicSpec::schema_changes(&self.kafka, name))
+            .await
+    }
+
+    /// Keeps a table's schema to be written, unless it is known. `table` is as its events show it;
+    /// `current`: the catalog shows the same columns.
+    pub(crate) async fn note_schema(
+        &mut self,
+        table: &Table,
+        position: Position,
+        current: bool,
+    ) -> Result<(), Error> {
+        let types: Vec<(u32, i32)> = table
+            .columns
+            .iter()
+            .map(|column| (column.type_oid, column.type_modifier))
+            .collect();
+        let type_names = postgres::type_names(&self.catalog, &types).await?;
+        let template = self.selection.topic(&table.schema, &table.name);
+        let topic = topics::routed(template, &self.kafka.prefix, &table.schema, &table.name);
+        let version = SchemaVersion::of(table, &topic, position, type_names);
+        let new = self.schemas.admit(version, current, &self.selection)?;
+        self.new_schemas.extend(new);
+        Ok(())
+    }
+
+    /// Moves the versions that are not in the topic yet to the end of a batch, which has to be committed
+    /// before the first row that they describe. Returns whether there were any.
+    pub(crate) fn take_schemas(&mut self, batch: &mut Batch) -> bool {
+        let name = topics::schema_changes(&self.kafka.prefix);
+        let topic = self.topics.get(&name).map_or(0, |topic| topic.index);
+        let versions = std::mem::take(&mut self.new_schemas);
+        for version in &versions {
+            let (schema, table, number) = (&version.schema, &version.table, version.version);
+            tracing::info!(%schema, %table, number, position = %version.position, "schema version");
+            let (key, value) = version.to_bytes();
+            batch.append(topic, 0, &key, &value);
+        }
+        !versions.is_empty()
+    }
+
+    /// Whether [`Tables::take_schemas`] has any.
+    pub(crate) fn has_new_schemas(&self) -> bool {
+        !self.new_schemas.is_empty()
     }
 }
 
-/// A relation as the encoder sees it. A table that is gone from the catalog keeps what the message
-/// says: its flagged columns are the key, unless all are flagged.
+/// Whether the catalog has the table's columns as they are.
+fn has_columns(shape: &TableShape, table: &Table) -> bool {
+    let told = |column: &ColumnShape| (column.name.clone(), column.type_oid, column.type_modifier);
+    let has = |column: &ColumnShape| {
+        let mut columns = shape.columns.iter();
+        columns.any(|found| told(&found.shape) == told(column))
+    };
+    table.columns.iter().all(has)
+}
+
+/// A relation as the encoder sees it. By default its flagged columns are the primary key as of its place
+/// in the log, which the catalog may have left behind; what is missing of their order is the catalog's.
 pub(super) fn encoded_table(relation: &Relation, shape: Option<&TableShape>) -> Table {
     let key_names: Vec<&str> = shape.map_or_else(Vec::new, |shape| {
         let columns = shape
@@ -155,8 +276,11 @@ pub(super) fn encoded_table(relation: &Relation, shape: Option<&TableShape>) -> 
         columns.map(|column| column.shape.name.as_str()).collect()
     });
     let mut key = relation.indexes_of(key_names);
-    if shape.is_none() && relation.replica_identity == ReplicaIdentity::Default {
-        key = relation.identity();
+    // The primary key at its place in the log, if not in its own order.
+    let flagged = relation.identity();
+    let is_key = key.len() == flagged.len() && flagged.iter().all(|column| key.contains(column));
+    if relation.replica_identity == ReplicaIdentity::Default && !is_key {
+        key = flagged;
     }
     let columns = shape.map_or(&[][..], |shape| &shape.columns);
     relation.table(&key, |column| completed(column, columns))

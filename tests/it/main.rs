@@ -15,6 +15,7 @@
 
 mod aggregate;
 mod commands;
+mod evolution;
 mod faults;
 mod histories;
 mod history;

@@ -31,8 +31,21 @@ pub struct Selection {
     pub transforms: Vec<TransformRule>,
     /// Where changes go; the first route that matches a table holds.
     pub routes: Vec<Route>,
+    /// What an incompatible change of a table does; the first policy that matches it holds.
+    pub policies: Vec<Policy>,
+    /// What it does where none matches.
+    pub stop_on_change: bool,
     /// Hash of all this as it was written, salt included.
     pub digest: String,
+}
+
+/// What an incompatible change of some tables does.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Patterns `schema.table`.
+    pub tables: Vec<Pattern>,
+    /// The stream ends; otherwise it goes on.
+    pub stop: bool,
 }
 
 /// A table whose changes cannot be what the configuration asks for.
@@ -164,6 +177,18 @@ impl Selection {
             }
         }
         Ok(())
+    }
+
+    /// Whether an incompatible change of the table ends the stream.
+    pub fn stops_on_change(&self, schema: &str, table: &str) -> bool {
+        let matches = |policy: &&Policy| {
+            policy
+                .tables
+                .iter()
+                .any(|pattern| pattern.matches(&[schema, table]))
+        };
+        let policy = self.policies.iter().find(matches);
+        policy.map_or(self.stop_on_change, |policy| policy.stop)
     }
 
     /// Whether changes of the table are other than they would be without any of this.

@@ -16,7 +16,7 @@ enum Unkeyed {
 
 /// A topic's records, read as a consumer reads them.
 #[derive(Debug, Default)]
-pub(super) struct Content {
+pub(crate) struct Content {
     /// Rows that are there at the end, by their key as JSON.
     keyed: BTreeMap<String, Value>,
     /// What became of rows without a key: the partition, the row, and whether it came or went.
@@ -24,12 +24,12 @@ pub(super) struct Content {
     /// Events by `op`.
     ops: BTreeMap<String, usize>,
     /// Epochs of the events.
-    pub(super) epochs: Vec<u64>,
+    pub(crate) epochs: Vec<u64>,
 }
 
 impl Content {
     /// Applies every record in the order of its partition.
-    pub(super) fn of(records: &[Record]) -> Content {
+    pub(crate) fn of(records: &[Record]) -> Content {
         let mut content = Content::default();
         let mut homes: BTreeMap<String, i32> = BTreeMap::new();
         for record in records {
@@ -83,7 +83,7 @@ impl Content {
     }
 
     /// How many events of an `op` there are, voided ones included.
-    pub(super) fn count(&self, op: &str) -> usize {
+    pub(crate) fn count(&self, op: &str) -> usize {
         self.ops.get(op).copied().unwrap_or_default()
     }
 
@@ -104,7 +104,7 @@ impl Content {
     }
 
     /// Panics unless the rows that are there are the table's, each once.
-    pub(super) async fn assert_is(&self, scene: &Scene, table: &str) {
+    pub(crate) async fn assert_is(&self, scene: &Scene, table: &str) {
         let sql = format!("select to_jsonb(row)::text from {table} as row");
         let rows = scene.database.query(&sql, &[]).await.unwrap();
         let mut expected: Vec<String> = rows
@@ -141,7 +141,7 @@ fn without<'a>(these: &'a [String], those: &[String]) -> Vec<&'a String> {
 
 /// Panics unless every partition holds so many ends of a snapshot, the last one behind every read.
 #[track_caller]
-pub(super) fn assert_ended(records: &[Record], partitions: i32, times: usize) {
+pub(crate) fn assert_ended(records: &[Record], partitions: i32, times: usize) {
     for partition in 0..partitions {
         let records: Vec<&Record> = records
             .iter()

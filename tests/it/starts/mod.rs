@@ -1,7 +1,7 @@
 //! How a stream begins, on real servers: what each mode reads, and that it is the tables' content.
 
 mod altered;
-mod content;
+pub(crate) mod content;
 mod idle;
 mod modes;
 mod pace;
