@@ -2,7 +2,9 @@
 
 use super::resolve::Resolver;
 use super::settings::{Format, Truncate, Values};
-use crate::event::{Extra, Extras, Flat, FlatDeletes, Operations, Shape, UnchangedFormat};
+use crate::event::{
+    Encoding, Extra, Extras, Flat, FlatDeletes, Operations, Shape, UnchangedFormat,
+};
 
 pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
     let values = resolver.choice(
@@ -23,6 +25,13 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
     let tombstones = resolver.choice("format.tombstones", &[("true", true), ("false", false)]);
     let shape = shape(resolver);
     let headers = extras("format.headers", resolver);
+    let encoding = resolver.choice(
+        "format.encoding",
+        &[
+            ("json", Encoding::Json),
+            ("json-schema", Encoding::JsonSchema),
+        ],
+    );
     let skip = skipped(resolver);
     let format = Format {
         values: values?,
@@ -30,6 +39,7 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
         tombstones: tombstones?,
         shape: shape?,
         headers: headers?,
+        encoding: encoding?,
         skip: skip?,
     };
     check_together(format, resolver)

@@ -185,6 +185,12 @@ pub const KEYS: &[Key] = &[
         "what a TRUNCATE becomes; skip with flat rows",
     ),
     key(
+        "format.encoding",
+        "json",
+        "json, json-schema",
+        "what records are written in",
+    ),
+    key(
         "format.tombstones",
         "true",
         "true, false",

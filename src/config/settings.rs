@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::connection::Connection;
 use crate::event::selection::Selection;
-use crate::event::{Extras, Operations, Shape};
+use crate::event::{Encoding, Extras, Operations, Shape};
 use crate::step::StepSettings;
 
 /// Everything one process needs; a role takes only its parts.
@@ -117,6 +117,8 @@ pub struct Format {
     pub shape: Shape,
     /// What each record's headers say.
     pub headers: Extras,
+    /// What records are written in.
+    pub encoding: Encoding,
     /// Changes that are left out.
     pub skip: Operations,
 }
@@ -125,6 +127,11 @@ impl Format {
     /// The first key that keeps `aggregate` and `verify` from reading the topics.
     pub fn unfoldable(&self) -> Option<Unfoldable> {
         let found = |key, found, needed| Unfoldable { key, found, needed };
+        match self.encoding {
+            Encoding::Json => {}
+            Encoding::JsonSchema => return Some(found("format.encoding", "json-schema", "json")),
+            Encoding::Avro => return Some(found("format.encoding", "avro", "json")),
+        }
         if self.shape != Shape::Envelope {
             return Some(found("format.shape", "flat", "envelope"));
         }
@@ -138,8 +145,8 @@ impl Format {
 /// A key of `[format]` whose value `aggregate` and `verify` cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{key} is \"{found}\", but aggregate and verify read topics written with format.values = \"lossless\" \
-     and format.shape = \"envelope\": set {key} = \"{needed}\""
+    "{key} is \"{found}\", but aggregate and verify read topics written with format.encoding = \"json\", \
+     format.values = \"lossless\" and format.shape = \"envelope\": set {key} = \"{needed}\""
 )]
 pub struct Unfoldable {
     /// The key.

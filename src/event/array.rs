@@ -10,13 +10,14 @@ use super::quoted::unquote;
 use super::value;
 
 /// PostgreSQL's `MAXDIM`.
-const DIMENSIONS_MAX: usize = 6;
+pub(super) const DIMENSIONS_MAX: usize = 6;
 
-/// Appends an array as JSON, its elements as `element` says.
+/// Appends an array of so many dimensions at most as JSON, its elements as `element` says.
 pub(super) fn write(
     text: &[u8],
     element: &Kind,
     delimiter: u8,
+    dimensions_max: usize,
     scratch: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> Result<(), Unexpected> {
@@ -26,7 +27,7 @@ pub(super) fn write(
         // Where an element or a nested array may begin.
         match rest.split_first() {
             Some((b'{', after)) => {
-                if depth == DIMENSIONS_MAX {
+                if depth == dimensions_max {
                     return Err(Unexpected);
                 }
                 out.push(b'[');

@@ -31,7 +31,7 @@ mod point;
 mod temporal;
 mod text;
 
-use super::array;
+use super::array::{self, DIMENSIONS_MAX};
 use super::builtin::builtin_array;
 use super::hstore;
 use super::json::{self, Unexpected};
@@ -93,7 +93,7 @@ impl Form {
     fn of_shape(shape: &TypeShape, modifier: i32) -> Self {
         match shape {
             TypeShape::Builtin(oid) => Form::of_builtin(*oid, modifier),
-            TypeShape::Enum => Form::Text,
+            TypeShape::Enum(_) => Form::Text,
             TypeShape::Extension(name) => match name.as_str() {
                 "hstore" => Form::Hstore,
                 "citext" | "ltree" => Form::Text,
@@ -101,7 +101,7 @@ impl Form {
             },
             TypeShape::Array { element, delimiter } => {
                 let ltree = TypeShape::Extension("ltree".to_owned());
-                if **element == TypeShape::Enum || **element == ltree {
+                if matches!(**element, TypeShape::Enum(_)) || **element == ltree {
                     Form::TextsOrNull
                 } else {
                     Form::array(Form::of_shape(element, modifier), *delimiter)
@@ -269,7 +269,7 @@ fn write_array(
     out: &mut Vec<u8>,
 ) -> Result<(), Unexpected> {
     let start = out.len();
-    array::write(text, element, delimiter, scratch, out)?;
+    array::write(text, element, delimiter, DIMENSIONS_MAX, scratch, out)?;
     let written = out.get(start..).unwrap_or_default();
     if written.starts_with(b"[[") {
         let rows = rows(text);
@@ -289,7 +289,14 @@ fn write_array(
 
 fn texts_or_null(text: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Unexpected> {
     let start = out.len();
-    array::write(text, &Kind::Debezium(Form::Text), b',', scratch, out)?;
+    array::write(
+        text,
+        &Kind::Debezium(Form::Text),
+        b',',
+        DIMENSIONS_MAX,
+        scratch,
+        out,
+    )?;
     if holds_null(out.get(start..).unwrap_or_default()) {
         out.truncate(start);
         out.extend_from_slice(b"null");

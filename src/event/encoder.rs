@@ -30,6 +30,7 @@ use super::extra::Extras;
 use super::image::{Filled, IdentityOnly, KeySource, NOTHING, write_image, write_key, write_names};
 use super::plan::{Plan, quoted_content};
 use super::row::{OldRow, Row};
+use super::schema::{Described, schemas};
 use super::selection::{Selection, Transform};
 use super::shape::{FlatDeletes, Shape};
 use super::table::{ColumnFacts, ColumnShape, Table};
@@ -57,6 +58,8 @@ pub struct Format {
     pub shape: Shape,
     /// What each record's headers say.
     pub headers: Extras,
+    /// What records are written in.
+    pub encoding: Encoding,
     /// Largest record, key and value together, bytes; a larger one is refused by its table's name
     /// instead of by the broker.
     pub record_bytes_max: usize,
@@ -71,6 +74,7 @@ impl Default for Format {
             tombstones: true,
             shape: Shape::Envelope,
             headers: Extras::default(),
+            encoding: Encoding::Json,
             record_bytes_max: 1_000_000,
         }
     }
@@ -83,6 +87,17 @@ pub enum ValueFormat {
     Lossless,
     /// As Debezium's PostgreSQL connector gives them, to the byte.
     Debezium,
+}
+
+/// What records are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// JSON.
+    Json,
+    /// JSON beside its schema, as Kafka Connect's `JsonConverter` has it.
+    JsonSchema,
+    /// Avro, its schemas in a registry.
+    Avro,
 }
 
 /// What a truncate becomes.
@@ -116,6 +131,8 @@ pub struct Encoder {
     snapshot: SnapshotRead,
     /// For unescaping array elements.
     pub(super) scratch: Vec<u8>,
+    /// For turning JSON into Avro.
+    pub(super) framing: Vec<u8>,
 }
 
 /// What happened.
@@ -170,6 +187,7 @@ impl Encoder {
             selection: Arc::default(),
             snapshot: SnapshotRead::default(),
             scratch: Vec::new(),
+            framing: Vec::new(),
         }
     }
 
@@ -185,10 +203,23 @@ impl Encoder {
         let table = as_published(table, &transforms);
         let plan = Plan::new(&table, topic, &self.format, &transforms);
         let selection = &self.selection;
-        match selection.key_field(&self.source_prefix, &table.schema, &table.name) {
-            Some((name, value)) => plan.with_key_field(name, &value),
+        let key_field = selection.key_field(&self.source_prefix, &table.schema, &table.name);
+        let plan = match &key_field {
+            Some((name, value)) => plan.with_key_field(name, value),
             None => plan,
+        };
+        if self.format.encoding == Encoding::Json {
+            return plan;
         }
+        let excluded =
+            |column: usize| matches!(transforms.get(column), Some(Some(Transform::Excluded)));
+        let described = Described {
+            table: &table,
+            prefix: &self.source_prefix,
+            key_field: key_field.as_ref().map(|(name, _)| *name),
+        };
+        let schemas = schemas(&described, excluded, &self.format);
+        plan.framed(&schemas, self.format.encoding)
     }
 
     /// A table as its events show it: transformed columns are text, excluded ones are not there.
@@ -457,7 +488,12 @@ impl Encoder {
             return Ok(None);
         }
         let start = out.bytes.len();
+        let frame = &plan.key_frame;
+        frame.open(&mut out.bytes);
         write_key(plan, row, source, &mut self.scratch, &mut out.bytes)?;
+        frame
+            .close(start, &mut self.framing, &mut out.bytes)
+            .map_err(|failed| failed.of_table(plan.full_name()))?;
         Ok(Some(start..out.bytes.len()))
     }
 
@@ -477,6 +513,7 @@ impl Encoder {
         }
         let bytes = &mut out.bytes;
         let start = bytes.len();
+        plan.value_frame.open(bytes);
         bytes.extend_from_slice(br#"{"before":"#);
         match before {
             Some(row) => write_image(plan, row, &mut self.scratch, bytes).map(|_| ())?,
@@ -497,7 +534,21 @@ impl Encoder {
         }
         self.close(op, change, bytes);
         bytes.push(b'}');
-        Ok(start..bytes.len())
+        self.end_value(plan, start, out)
+    }
+
+    /// Ends the value that began at `start`.
+    #[inline]
+    pub(super) fn end_value(
+        &mut self,
+        plan: &Plan,
+        start: usize,
+        out: &mut Batch,
+    ) -> Result<Range<usize>, EncodeError> {
+        plan.value_frame
+            .close(start, &mut self.framing, &mut out.bytes)
+            .map_err(|failed| failed.of_table(plan.full_name()))?;
+        Ok(start..out.bytes.len())
     }
 
     /// Appends `"source":{…`, without its closing brace. `table` fills the quotes of its schema.

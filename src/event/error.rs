@@ -62,6 +62,24 @@ pub enum EncodeError {
         /// Column.
         column: String,
     },
+    /// A value that the table's schema has no room for.
+    #[error(
+        "table {table}: field {field} does not fit the table's schema: it is null or absent where the schema \
+         says otherwise. if its column has become not null since the change, set it nullable until the \
+         change is published, or set format.encoding = \"json\""
+    )]
+    SchemaMisfit {
+        /// Schema and table.
+        table: String,
+        /// The innermost field.
+        field: String,
+    },
+    /// A row came before its schema was registered.
+    #[error("table {table}: a row came before the registry had given an id to its schema")]
+    SchemaUnregistered {
+        /// Schema and table.
+        table: String,
+    },
     /// Key and value together are larger than a record may be.
     #[error(
         "table {table}: a change takes {bytes} bytes as a record, more than the {bytes_max} of \
@@ -81,11 +99,13 @@ impl EncodeError {
     /// The exit code of a process that ends because of it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            EncodeError::ColumnCount { .. } => ExitCode::Failure,
-            EncodeError::Value { .. } | EncodeError::NotUtf8 { .. } => ExitCode::SourceSettings,
-            EncodeError::KeyNotSent { .. } | EncodeError::UnchangedNotSent { .. } => {
-                ExitCode::SourceTables
+            EncodeError::ColumnCount { .. } | EncodeError::SchemaUnregistered { .. } => {
+                ExitCode::Failure
             }
+            EncodeError::Value { .. } | EncodeError::NotUtf8 { .. } => ExitCode::SourceSettings,
+            EncodeError::KeyNotSent { .. }
+            | EncodeError::UnchangedNotSent { .. }
+            | EncodeError::SchemaMisfit { .. } => ExitCode::SourceTables,
             EncodeError::RecordTooLarge { .. } => ExitCode::RecordTooLarge,
         }
     }

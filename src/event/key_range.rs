@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(order(oid::TEXT, None, false), None);
         let domain = Some(TypeShape::Builtin(oid::UUID));
         assert_eq!(order(99_999, domain, false), Some(KeyOrder::Bytes));
-        assert_eq!(order(99_999, Some(TypeShape::Enum), true), None);
+        assert_eq!(order(99_999, Some(TypeShape::Enum(Vec::new())), true), None);
         let numeric = 1700;
         assert_eq!(order(numeric, None, true), None);
     }

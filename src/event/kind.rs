@@ -18,6 +18,7 @@
 //! PostgreSQL wrote them), uuid, json and jsonb (order, duplicates and digits kept), enumerations, and
 //! interval, whose text is an ISO 8601 duration in a session with `IntervalStyle=iso_8601`.
 
+use super::array::DIMENSIONS_MAX;
 use super::builtin::builtin_array;
 use super::composite::Field;
 use super::debezium::Form;
@@ -45,6 +46,7 @@ pub(super) enum Kind {
     Array {
         element: Box<Kind>,
         delimiter: u8,
+        dimensions_max: usize,
     },
     Composite(Box<[Field]>),
     Range(Box<Kind>),
@@ -83,18 +85,60 @@ impl Kind {
         }
     }
 
+    /// The same with arrays of one dimension alone, as a schema describes them: PostgreSQL's types do not
+    /// say how many a value has.
+    pub(super) fn with_flat_arrays(mut self) -> Self {
+        self.flatten_arrays();
+        self
+    }
+
+    fn flatten_arrays(&mut self) {
+        match self {
+            Kind::Array {
+                element,
+                dimensions_max,
+                ..
+            } => {
+                *dimensions_max = 1;
+                element.flatten_arrays();
+            }
+            Kind::Composite(fields) => {
+                for field in fields {
+                    field.kind.flatten_arrays();
+                }
+            }
+            Kind::Range(element) | Kind::Multirange(element) => element.flatten_arrays(),
+            Kind::Transformed(transformed) => transformed.1.flatten_arrays(),
+            Kind::Boolean
+            | Kind::Integer
+            | Kind::Float
+            | Kind::Text
+            | Kind::Plain
+            | Kind::Bytea
+            | Kind::Date
+            | Kind::Time
+            | Kind::TimeTz
+            | Kind::Timestamp
+            | Kind::TimestampTz
+            | Kind::Hstore
+            | Kind::Excluded
+            | Kind::Debezium(_) => {}
+        }
+    }
+
     fn of_shape(shape: &TypeShape) -> Self {
         match shape {
             TypeShape::Builtin(oid) => Kind::of_builtin(*oid),
             TypeShape::Array { element, delimiter } => Kind::Array {
                 element: Box::new(Kind::of_shape(element)),
                 delimiter: *delimiter,
+                dimensions_max: DIMENSIONS_MAX,
             },
             TypeShape::Composite(attributes) => Kind::Composite(fields(attributes)),
             TypeShape::Range(subtype) => Kind::Range(Box::new(Kind::of_shape(subtype))),
             TypeShape::Multirange(subtype) => Kind::Multirange(Box::new(Kind::of_shape(subtype))),
             TypeShape::Extension(name) if name == "hstore" => Kind::Hstore,
-            TypeShape::Enum | TypeShape::Extension(_) | TypeShape::Opaque => Kind::Text,
+            TypeShape::Enum(_) | TypeShape::Extension(_) | TypeShape::Opaque => Kind::Text,
         }
     }
 
@@ -102,6 +146,7 @@ impl Kind {
         let array = |element, delimiter| Kind::Array {
             element: Box::new(element),
             delimiter,
+            dimensions_max: DIMENSIONS_MAX,
         };
         match builtin_array(oid) {
             Some((element, delimiter)) => array(Kind::of_element(element), delimiter),
@@ -195,6 +240,12 @@ impl Kind {
             Kind::Date => "a date in ISO form",
             Kind::Time | Kind::TimeTz => "a time in ISO form",
             Kind::Timestamp | Kind::TimestampTz => "a timestamp in ISO form",
+            Kind::Array {
+                dimensions_max: 1, ..
+            } => {
+                "an array of one dimension, the only ones that a schema describes: leave the column out, or \
+                 set format.encoding = \"json\""
+            }
             Kind::Array { .. } => "an array",
             Kind::Composite(_) => "a composite of its type's attributes",
             Kind::Range(_) => "a range",

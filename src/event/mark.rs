@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::change::{Change, HEARTBEAT_PREFIX, LogicalMessage};
 use super::encoder::{Encoder, Op, TruncateFormat, header_index, no_headers};
+use super::error::EncodeError;
 use super::plan::{Plan, quoted_content};
 use super::shape::Shape;
 use super::{Batch, Header, Position, Record};
@@ -21,26 +22,33 @@ pub const TIME_HEADER: &str = "tidewater.ts_us";
 
 impl Encoder {
     /// A table that was emptied, in a topic of so many partitions.
-    pub fn truncate(&mut self, plan: &Plan, change: Change, partitions: i32, out: &mut Batch) {
+    pub fn truncate(
+        &mut self,
+        plan: &Plan,
+        change: Change,
+        partitions: i32,
+        out: &mut Batch,
+    ) -> Result<(), EncodeError> {
         let (targets, scope): (Vec<Option<i32>>, &[u8]) = match self.format.truncate {
             TruncateFormat::EachPartition => (
                 (0..partitions).map(Some).collect(),
                 br#","scope":"partition""#,
             ),
             TruncateFormat::Once => (vec![None], b""),
-            TruncateFormat::Skip => return,
+            TruncateFormat::Skip => return Ok(()),
         };
         if self.format.shape != Shape::Envelope {
-            return;
+            return Ok(());
         }
         let start = out.bytes.len();
+        plan.value_frame.open(&mut out.bytes);
         out.bytes
             .extend_from_slice(br#"{"before":null,"after":null,"#);
         self.source(change, &plan.source, &mut out.bytes);
         out.bytes.extend_from_slice(scope);
         self.close(Op::Truncate, change, &mut out.bytes);
         out.bytes.push(b'}');
-        let value = start..out.bytes.len();
+        let value = self.end_value(plan, start, out)?;
         let headers = self.headers(plan, Op::Truncate, change, None, out);
         for partition in targets {
             let (topic, value, headers) = (plan.topic, Some(value.clone()), headers.clone());
@@ -52,6 +60,7 @@ impl Encoder {
                 headers,
             });
         }
+        Ok(())
     }
 
     /// A logical message, op `m`. Heartbeats are keyed by the source, others by their prefix.

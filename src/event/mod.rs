@@ -9,6 +9,7 @@
 //! Pure: no I/O, clock, environment or log.
 
 mod array;
+mod avro;
 mod batch;
 mod builtin;
 mod change;
@@ -20,6 +21,7 @@ mod encoder;
 mod envelope;
 mod error;
 mod extra;
+mod frame;
 mod hstore;
 mod image;
 mod json;
@@ -32,6 +34,7 @@ mod position;
 mod quoted;
 mod range;
 mod row;
+mod schema;
 pub mod selection;
 mod shape;
 mod table;
@@ -44,7 +47,8 @@ pub use change::{
 };
 pub use default::ColumnDefault;
 pub use encoder::{
-    Encoder, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, SourceName, TruncateFormat, ValueFormat,
+    Encoder, Encoding, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, SourceName, TruncateFormat,
+    ValueFormat,
 };
 pub use envelope::{Envelope, MessageBlock, Operation, Source};
 pub use error::EncodeError;
@@ -55,5 +59,6 @@ pub use mark::{MARK_HEADER, POSITION_HEADER, SNAPSHOT_END, TIME_HEADER};
 pub use plan::Plan;
 pub use position::{Epoch, ParsePositionError, Position};
 pub use row::{Column, OldRow, Row};
+pub use schema::topic_characters;
 pub use shape::{DELETED_FIELD, Flat, FlatDeletes, Shape, UNAVAILABLE, UnchangedFormat};
 pub use table::{ColumnFacts, ColumnShape, ReplicaIdentity, Table, TypeShape, record_key};

@@ -1,9 +1,11 @@
 //! `Plan`: everything about a table that is the same for each of its rows, rendered once.
 
 use super::debezium::Form;
-use super::encoder::Format;
+use super::encoder::{Encoding, Format};
+use super::frame::Frame;
 use super::json;
 use super::kind::Kind;
+use super::schema::Schemas;
 use super::selection::Transform;
 use super::shape::{Shape, UnchangedFormat, write_unavailable};
 use super::table::{ColumnShape, ReplicaIdentity, Table};
@@ -19,6 +21,8 @@ pub struct Plan {
     pub(super) key: Box<[KeyColumn]>,
     /// `shop","table":"orders`, which goes between the quotes of `"schema":"…"`.
     pub(super) source: Box<[u8]>,
+    pub(super) key_frame: Frame,
+    pub(super) value_frame: Frame,
     /// What follows the key's columns, where that is more than the closing brace.
     pub(super) key_end: Option<Box<[u8]>>,
 }
@@ -63,6 +67,10 @@ impl PlanColumn {
         let kind = match transform {
             Some(transform) => Kind::transformed(column, transform, format.values),
             None => Kind::of(column, format.values),
+        };
+        let kind = match format.encoding {
+            Encoding::Json => kind,
+            Encoding::JsonSchema | Encoding::Avro => kind.with_flat_arrays(),
         };
         let mut planned = PlanColumn::new(b',', &column.name, kind);
         let mut unchanged = Vec::new();
@@ -194,7 +202,40 @@ impl Plan {
             key,
             source: source.into(),
             key_end: None,
+            key_frame: Frame::Bare,
+            value_frame: Frame::Bare,
         }
+    }
+
+    /// The same in an encoding with schemas.
+    #[must_use]
+    pub(super) fn framed(self, schemas: &Schemas, encoding: Encoding) -> Self {
+        let key = schemas.key.as_ref();
+        Plan {
+            key_frame: key.map_or(Frame::Bare, |key| Frame::of(key, encoding)),
+            value_frame: Frame::of(&schemas.value, encoding),
+            ..self
+        }
+    }
+
+    /// The Avro schema of the keys, which the registry has to give an id to before the first row.
+    pub fn key_schema(&self) -> Option<&str> {
+        self.key_frame.schema()
+    }
+
+    /// The Avro schema of the values, which the registry has to give an id to before the first row.
+    pub fn value_schema(&self) -> Option<&str> {
+        self.value_frame.schema()
+    }
+
+    /// Sets the id of [`Plan::key_schema`].
+    pub fn identify_key(&mut self, id: u32) {
+        self.key_frame.identify(id);
+    }
+
+    /// Sets the id of [`Plan::value_schema`].
+    pub fn identify_value(&mut self, id: u32) {
+        self.value_frame.identify(id);
     }
 
     /// Adds a field of text to every key that has a column.

@@ -79,6 +79,7 @@ impl Encoder {
         out: &mut Batch,
     ) -> Result<Range<usize>, EncodeError> {
         let start = out.bytes.len();
+        plan.value_frame.open(&mut out.bytes);
         let unchanged = write_image(plan, row, &mut self.scratch, &mut out.bytes)?;
         if unchanged {
             return Err(not_sent(plan, row));
@@ -101,7 +102,7 @@ impl Encoder {
             value.write_json(&mut out.bytes);
         }
         out.bytes.push(b'}');
-        Ok(start..out.bytes.len())
+        self.end_value(plan, start, out)
     }
 }
 

@@ -83,8 +83,8 @@ pub struct ColumnFacts {
 pub enum TypeShape {
     /// The built-in type of this oid. A domain is described as its base type.
     Builtin(u32),
-    /// An enumeration.
-    Enum,
+    /// An enumeration of these.
+    Enum(Vec<String>),
     /// A base type of an extension, by its name (`pg_type.typname`): `citext`, `ltree`.
     Extension(String),
     /// An array.

@@ -28,7 +28,11 @@ pub(super) fn write(
         Kind::Time => temporal::time(text, false, out),
         Kind::TimeTz => temporal::time(text, true, out),
         Kind::Bytea => bytea(text, out),
-        Kind::Array { element, delimiter } => array::write(text, element, *delimiter, scratch, out),
+        Kind::Array {
+            element,
+            delimiter,
+            dimensions_max,
+        } => array::write(text, element, *delimiter, *dimensions_max, scratch, out),
         Kind::Composite(fields) => composite::write(text, fields, out),
         Kind::Range(element) => range::write(text, element, out),
         Kind::Multirange(element) => range::write_multi(text, element, out),

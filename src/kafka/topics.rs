@@ -1,8 +1,10 @@
 //! Topic names.
 
+use crate::event::topic_characters;
+
 /// The topic of a table: `<prefix>.<schema>.<table>`.
 pub fn table(prefix: &str, schema: &str, table: &str) -> String {
-    sanitise(&format!("{prefix}.{schema}.{table}"))
+    topic_characters(&format!("{prefix}.{schema}.{table}"))
 }
 
 /// The topic of a table, by the template of its route if it has one.
@@ -30,35 +32,27 @@ fn templated(template: &str, prefix: &str, schema: &str, table: &str) -> String 
         rest = next;
     }
     name.push_str(rest);
-    sanitise(&name)
+    topic_characters(&name)
 }
 
 /// The topic of heartbeats.
 pub fn heartbeat(prefix: &str) -> String {
-    sanitise(&format!("{prefix}.heartbeat"))
+    topic_characters(&format!("{prefix}.heartbeat"))
 }
 
 /// The topic of schema versions.
 pub fn schema_changes(prefix: &str) -> String {
-    sanitise(&format!("{prefix}.schema-changes"))
+    topic_characters(&format!("{prefix}.schema-changes"))
 }
 
 /// The topic of issued promotion codes.
 pub fn promotions(prefix: &str) -> String {
-    sanitise(&format!("{prefix}.promotions"))
+    topic_characters(&format!("{prefix}.promotions"))
 }
 
 /// The topic that holds the position of one slot's stream.
 pub fn position(prefix: &str, slot: &str) -> String {
-    sanitise(&format!("__tidewater.{prefix}.{slot}"))
-}
-
-/// Kafka allows letters, digits, dot, underscore and hyphen; anything else becomes an underscore.
-fn sanitise(name: &str) -> String {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    name.chars()
-        .map(|c| if allowed(c) { c } else { '_' })
-        .collect()
+    topic_characters(&format!("__tidewater.{prefix}.{slot}"))
 }
 
 #[cfg(test)]

@@ -304,6 +304,8 @@ struct Type {
     subtype: Option<u32>,
     /// Of a composite.
     attributes: Vec<(String, u32)>,
+    /// Of an enumeration.
+    labels: Vec<String>,
 }
 
 impl Types {
@@ -335,7 +337,9 @@ impl Types {
                    array(select atttypid from pg_attribute
                           where t.typtype = 'c' and attrelid = t.typrelid
                             and attnum > 0 and not attisdropped order by attnum),
-                   typtypmod
+                   typtypmod,
+                   array(select enumlabel::text from pg_enum
+                          where enumtypid = t.oid order by enumsortorder)
               from reached join pg_type t using (oid)";
         if oids.is_empty() {
             return Ok(Types(HashMap::new()));
@@ -354,6 +358,7 @@ impl Types {
                 delimiter: row.get(6),
                 subtype: row.get(7),
                 attributes: names.into_iter().zip(types).collect(),
+                labels: row.get(11),
             };
             (row.get(0), described)
         };
@@ -383,7 +388,7 @@ impl Types {
         let subtype = || Box::new(behind(described.subtype.unwrap_or_default()));
         match described.kind.as_str() {
             "d" => behind(described.base),
-            "e" => TypeShape::Enum,
+            "e" => TypeShape::Enum(described.labels.clone()),
             "c" => {
                 let attribute = |(name, oid): &(String, u32)| (name.clone(), behind(*oid));
                 TypeShape::Composite(described.attributes.iter().map(attribute).collect())

@@ -241,7 +241,12 @@ impl Opening<'_> {
             now_us: super::stream::unix_time_us(),
         };
         for table in tables {
-            encoder.truncate(&table.plan, change, table.partitions, &mut batch);
+            encoder
+                .truncate(&table.plan, change, table.partitions, &mut batch)
+                .map_err(|source| Error::Encode {
+                    lsn: change.lsn,
+                    source,
+                })?;
         }
         Ok(batch)
     }

@@ -440,8 +440,10 @@ impl Capture {
                 relation,
                 lsn: change.lsn,
             })?;
-            self.encoder
-                .truncate(&table.plan, change, table.partitions, &mut self.batch);
+            let truncated =
+                self.encoder
+                    .truncate(&table.plan, change, table.partitions, &mut self.batch);
+            encoded(truncated, change.lsn)?;
         }
         Ok(())
     }

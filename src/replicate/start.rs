@@ -518,6 +518,7 @@ pub(super) fn event_format(format: Format, record_bytes_max: usize) -> event::Fo
         tombstones: format.tombstones,
         shape: format.shape,
         headers: format.headers,
+        encoding: format.encoding,
         record_bytes_max,
     }
 }

@@ -229,7 +229,7 @@ fn kind_of_shape(shape: &TypeShape, arrays: &Arrays) -> Kind {
             Kind::Multirange(Box::new(kind_of_shape(subtype, arrays)))
         }
         TypeShape::Extension(name) if name == "hstore" => Kind::Hstore,
-        TypeShape::Enum | TypeShape::Extension(_) | TypeShape::Opaque => Kind::Text,
+        TypeShape::Enum(_) | TypeShape::Extension(_) | TypeShape::Opaque => Kind::Text,
     }
 }
 

@@ -631,9 +631,10 @@ async fn tables_are_described() {
         .map(|column| column.shape.resolved.clone())
         .collect();
     let numeric = TypeShape::Builtin(1700);
+    let mood = TypeShape::Enum(["calm", "busy"].map(str::to_owned).to_vec());
     let expected = [
-        Some(TypeShape::Enum),
-        array(TypeShape::Enum),
+        Some(mood.clone()),
+        array(mood),
         Some(numeric.clone()),
         Some(numeric.clone()),
         array(numeric),

@@ -145,13 +145,17 @@ async fn a_value_that_was_not_sent_ends_the_stream() {
 }
 
 #[test]
-fn aggregates_and_verify_refuse_flat_topics() {
+fn aggregate_and_verify_refuse_what_they_cannot_read() {
     let sections = "[source]\nurl = \"postgres://x@localhost/x\"\n[kafka]\nbrokers = \"localhost:1\"\n\
-                    [sink]\nurl = \"postgres://x@localhost/x\"\n[format]\nshape = \"flat\"\n";
-    for command in ["aggregate", "verify"] {
-        let ended = Tidewater::run(&[command], sections);
-        assert_eq!(ended.code(), Some(2), "{}{}", ended.log, ended.output);
-        let told = format!("{}{}", ended.log, ended.output);
-        assert!(told.contains("format.shape"), "{told}");
+                    [sink]\nurl = \"postgres://x@localhost/x\"\n[format]\n";
+    for (key, value) in [("shape", "flat"), ("encoding", "json-schema")] {
+        let config = format!("{sections}{key} = \"{value}\"\n");
+        for command in ["aggregate", "verify"] {
+            let ended = Tidewater::run(&[command], &config);
+            assert_eq!(ended.code(), Some(2), "{}{}", ended.log, ended.output);
+            let told = format!("{}{}", ended.log, ended.output);
+            let both = told.contains(&format!("format.{key}")) && told.contains("format.values");
+            assert!(both, "{told}");
+        }
     }
 }

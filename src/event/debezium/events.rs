@@ -159,7 +159,7 @@ fn a_truncate_is_debezium_s() {
     let mut encoder = encoder();
     let plan = encoder.compile(&table(), 0);
     let mut batch = Batch::default();
-    encoder.truncate(&plan, CHANGE, 3, &mut batch);
+    encoder.truncate(&plan, CHANGE, 3, &mut batch).unwrap();
     let expected = (String::new(), event("null", "null", "t"), vec![]);
     assert_eq!(records(&batch), [expected]);
 }

@@ -438,10 +438,14 @@ fn created_types() {
         delimiter: b',',
     };
     for (shape, text, expected) in [
-        (TypeShape::Enum, "happy", "\"happy\""),
-        (array(TypeShape::Enum), "{happy,NULL}", "null"),
-        (array(TypeShape::Enum), "{happy,n}", r#"["happy","n"]"#),
-        (array(TypeShape::Enum), "{}", "[]"),
+        (TypeShape::Enum(Vec::new()), "happy", "\"happy\""),
+        (array(TypeShape::Enum(Vec::new())), "{happy,NULL}", "null"),
+        (
+            array(TypeShape::Enum(Vec::new())),
+            "{happy,n}",
+            r#"["happy","n"]"#,
+        ),
+        (array(TypeShape::Enum(Vec::new())), "{}", "[]"),
         (extension("citext"), "Ab", "\"Ab\""),
         (extension("hstore"), r#""a"=>"1""#, r#""{\"a\":\"1\"}""#),
         (

@@ -465,7 +465,7 @@ fn a_truncate_in_each_format() {
         let mut encoder = encoder(format);
         let plan = encoder.compile(&orders(), 0);
         let mut batch = Batch::default();
-        encoder.truncate(&plan, CHANGE, 3, &mut batch);
+        encoder.truncate(&plan, CHANGE, 3, &mut batch).unwrap();
         let written: Vec<_> = batch
             .records
             .iter()

@@ -235,7 +235,7 @@ fn is_text(column: &ColumnShape) -> bool {
         Some(TypeShape::Builtin(oid)) => builtin(*oid),
         Some(TypeShape::Extension(name)) => name == "citext",
         Some(
-            TypeShape::Enum
+            TypeShape::Enum(_)
             | TypeShape::Array { .. }
             | TypeShape::Composite(_)
             | TypeShape::Range(_)

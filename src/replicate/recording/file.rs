@@ -310,7 +310,7 @@ mod tests {
                     type_oid: 16390,
                     type_modifier: -1,
                     resolved: Some(TypeShape::Array {
-                        element: Box::new(TypeShape::Enum),
+                        element: Box::new(TypeShape::Enum(vec!["sad".to_owned()])),
                         delimiter: b',',
                     }),
                     facts: ColumnFacts::default(),

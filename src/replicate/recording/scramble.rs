@@ -68,7 +68,7 @@ impl Look {
         let builtin = match &column.resolved {
             None => column.type_oid,
             Some(TypeShape::Builtin(oid)) => *oid,
-            Some(TypeShape::Enum) => return Look::Plain,
+            Some(TypeShape::Enum(_)) => return Look::Plain,
             Some(_) => return Look::Text,
         };
         match builtin {

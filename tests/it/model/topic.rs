@@ -22,6 +22,23 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// The same with another name wherever its topics' prefix stands.
+    pub(crate) fn renamed(self, prefix: &str, name: &str) -> Record {
+        let rename = |bytes: Vec<u8>| {
+            let text = String::from_utf8(bytes).unwrap();
+            text.replace(prefix, name).into_bytes()
+        };
+        let headers = self.headers.into_iter();
+        Record {
+            key: self.key.map(rename),
+            value: self.value.map(rename),
+            headers: headers
+                .map(|(header, value)| (header, value.replace(prefix, name)))
+                .collect(),
+            ..self
+        }
+    }
+
     /// A header's value.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers

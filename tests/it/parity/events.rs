@@ -39,6 +39,7 @@ impl Event {
         let value = text(record.value);
         let snapshot = value.as_deref().map(|value| {
             let envelope: serde_json::Value = serde_json::from_str(value).unwrap();
+            let envelope = envelope.get("payload").unwrap_or(&envelope);
             envelope["source"]["snapshot"].as_str().unwrap().to_owned()
         });
         Some(Event {
@@ -94,6 +95,11 @@ fn members(json: &str) -> Option<Members> {
 /// An envelope with a star for each member that is masked, everything else as it was written.
 fn masked(value: &str) -> String {
     let envelope = members(value).unwrap_or_else(|| panic!("no envelope: {value}"));
+    if let [(schema, described), (payload, envelope)] = envelope.0.as_slice() {
+        assert_eq!((schema.as_str(), payload.as_str()), ("schema", "payload"));
+        let masked = masked(envelope.get());
+        return format!("{{\"schema\":{},\"payload\":{masked}}}", described.get());
+    }
     let is_read = envelope
         .0
         .iter()

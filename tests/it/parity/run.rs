@@ -23,11 +23,26 @@ pub(super) struct Mode {
     pub(super) ours: &'static str,
 }
 
-pub(super) const MODES: &[Mode] = &[Mode {
-    name: "defaults",
-    theirs: &[],
-    ours: "",
-}];
+pub(super) const MODES: &[Mode] = &[
+    Mode {
+        name: "defaults",
+        theirs: &[],
+        ours: "",
+    },
+    Mode {
+        name: "json-schema",
+        theirs: &[
+            ("key.converter", JSON_CONVERTER),
+            ("key.converter.schemas.enable", "true"),
+            ("value.converter", JSON_CONVERTER),
+            ("value.converter.schemas.enable", "true"),
+            ("header.converter", JSON_CONVERTER),
+            ("header.converter.schemas.enable", "true"),
+        ],
+        ours: "encoding = \"json-schema\"\n",
+    },
+];
+const JSON_CONVERTER: &str = "org.apache.kafka.connect.json.JsonConverter";
 
 /// Events by `schema.table`, in the order of the one partition.
 pub(super) type Topics = BTreeMap<String, Vec<Event>>;
@@ -175,7 +190,10 @@ fn topics(prefix: &str) -> Topics {
     read_topics(&kafka_brokers(), &beginning)
         .into_iter()
         .map(|(topic, records)| {
-            let events = records.into_iter().filter_map(Event::of).collect();
+            let events = records
+                .into_iter()
+                .filter_map(|record| Event::of(record.renamed(prefix, "prefix")))
+                .collect();
             (topic.trim_start_matches(&beginning).to_owned(), events)
         })
         .collect()

@@ -41,7 +41,7 @@ fn history(encoder: &mut Encoder) -> Vec<Rendered> {
     encoder
         .delete(&plan, CHANGE, OldRow::Key(OLD_KEY), &mut batch)
         .unwrap();
-    encoder.truncate(&plan, CHANGE, 2, &mut batch);
+    encoder.truncate(&plan, CHANGE, 2, &mut batch).unwrap();
     records(&batch)
 }
 

@@ -1,0 +1,124 @@
+//! `Frame`: what stands around a key's or a value's JSON, or what it is turned into.
+
+use super::avro::{self, Misfit, Node};
+use super::encoder::Encoding;
+use super::error::EncodeError;
+use super::schema::{Schema, render_connect};
+
+/// Of the keys or of the values of one table.
+#[derive(Clone, Debug)]
+pub(super) enum Frame {
+    /// The JSON alone.
+    Bare,
+    /// `{"schema":…,"payload":`, and a brace behind it.
+    Schema(Box<[u8]>),
+    /// Avro in the registry's wire format.
+    Avro(Box<AvroFrame>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct AvroFrame {
+    /// As the registry gets it.
+    pub(super) schema: String,
+    node: Node,
+    /// A zero byte and the id; absent until the registry has given one.
+    head: Option<[u8; 5]>,
+}
+
+impl Frame {
+    pub(super) fn of(schema: &Schema, encoding: Encoding) -> Self {
+        match encoding {
+            Encoding::Json => Frame::Bare,
+            Encoding::JsonSchema => {
+                let mut opening = b"{\"schema\":".to_vec();
+                render_connect(schema, &mut opening);
+                opening.extend_from_slice(b",\"payload\":");
+                Frame::Schema(opening.into())
+            }
+            Encoding::Avro => Frame::Avro(Box::new(AvroFrame {
+                schema: avro::render(schema),
+                node: Node::of(schema),
+                head: None,
+            })),
+        }
+    }
+
+    /// The text of an Avro schema.
+    pub(super) fn schema(&self) -> Option<&str> {
+        match self {
+            Frame::Avro(avro) => Some(&avro.schema),
+            Frame::Bare | Frame::Schema(_) => None,
+        }
+    }
+
+    /// Sets the id that the registry has given to the schema.
+    pub(super) fn identify(&mut self, id: u32) {
+        if let Frame::Avro(avro) = self {
+            let [a, b, c, d] = id.to_be_bytes();
+            avro.head = Some([0, a, b, c, d]);
+        }
+    }
+
+    /// Appends what comes before the JSON.
+    #[inline]
+    pub(super) fn open(&self, bytes: &mut Vec<u8>) {
+        if let Frame::Schema(opening) = self {
+            bytes.extend_from_slice(opening);
+        }
+    }
+
+    /// Ends what began at `start`. `scratch` is reused.
+    #[inline]
+    pub(super) fn close(
+        &self,
+        start: usize,
+        scratch: &mut Vec<u8>,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Failed<'_>> {
+        match self {
+            Frame::Bare => Ok(()),
+            Frame::Schema(_) => {
+                bytes.push(b'}');
+                Ok(())
+            }
+            Frame::Avro(avro) => avro.close(start, scratch, bytes),
+        }
+    }
+}
+
+impl AvroFrame {
+    fn close(
+        &self,
+        start: usize,
+        scratch: &mut Vec<u8>,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Failed<'_>> {
+        scratch.clear();
+        scratch.extend_from_slice(&self.head.ok_or(Failed::Unregistered)?);
+        let json = bytes.get(start..).unwrap_or_default();
+        avro::write(&self.node, json, scratch).map_err(|Misfit(field)| Failed::Misfit(field))?;
+        bytes.truncate(start);
+        bytes.extend_from_slice(scratch);
+        Ok(())
+    }
+}
+
+/// Why a record could not be ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Failed<'f> {
+    Unregistered,
+    Misfit(Option<&'f str>),
+}
+
+impl Failed<'_> {
+    #[cold]
+    pub(super) fn of_table(self, table: String) -> EncodeError {
+        match self {
+            Failed::Unregistered => EncodeError::SchemaUnregistered { table },
+            Failed::Misfit(field) => EncodeError::SchemaMisfit {
+                table,
+                field: field.unwrap_or_default().to_owned(),
+            },
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Debezium's type table as schemas: types, names, versions, documentation, parameters and defaults are
+//! those of its PostgreSQL connector 3.6.1.
+
+use super::{Field, Form, Schema};
+use crate::event::builtin::builtin_array;
+use crate::event::debezium::{self, Form as Value};
+use crate::event::kind::Kind;
+use crate::event::table::{ColumnShape, TypeShape};
+
+const SNAPSHOT_FLAGS: &str =
+    "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental";
+/// What Debezium says of bit strings without a length.
+const BITS_UNLIMITED: i32 = i32::MAX;
+
+/// A column's schema; `None` for a column that is left out.
+pub(super) fn of_column(column: &ColumnShape, is_key: bool) -> Option<Schema> {
+    let value = Value::of(column);
+    let described = Type {
+        shape: column.resolved.as_ref(),
+        oid: column.type_oid,
+        modifier: column.type_modifier,
+    };
+    let mut schema = of(&value, described)?;
+    schema.optional = !(is_key || column.facts.not_null);
+    schema.default = default(&value, column);
+    Some(schema)
+}
+
+/// `source.snapshot`.
+pub(super) fn snapshot(flag: Schema) -> Schema {
+    flag.named("io.debezium.data.Enum")
+        .versioned(1)
+        .with("allowed", SNAPSHOT_FLAGS.to_owned())
+}
+
+/// What is known of a type beside the form of its values.
+#[derive(Clone, Copy)]
+struct Type<'a> {
+    shape: Option<&'a TypeShape>,
+    oid: u32,
+    modifier: i32,
+}
+
+impl<'a> Type<'a> {
+    /// The oid, of a domain that of its base.
+    fn oid(self) -> u32 {
+        match self.shape {
+            Some(TypeShape::Builtin(oid)) => *oid,
+            _ => self.oid,
+        }
+    }
+
+    fn element(self) -> Type<'a> {
+        match self.shape {
+            Some(TypeShape::Array { element, .. }) => Type {
+                shape: Some(element),
+                ..self
+            },
+            _ => Type {
+                shape: None,
+                oid: builtin_array(self.oid()).map_or(self.oid, |(element, _)| element),
+                ..self
+            },
+        }
+    }
+}
+
+fn of(value: &Value, described: Type<'_>) -> Option<Schema> {
+    let time = |form, name: &str| Schema::semantic(form, &format!("io.debezium.time.{name}"));
+    Some(match value {
+        Value::Boolean | Value::Bit => Schema::new(Form::Boolean),
+        Value::Integer => Schema::new(match described.oid() {
+            21 => Form::Int16,
+            23 => Form::Int32,
+            _ => Form::Int64,
+        }),
+        Value::Real => Schema::new(Form::Float32),
+        Value::Double => Schema::new(Form::Float64),
+        Value::Text => text(described),
+        Value::Bytea => Schema::new(Form::Bytes),
+        Value::Date => time(Form::Int32, "Date"),
+        Value::TimeMillis => time(Form::Int32, "Time"),
+        Value::TimeMicros => time(Form::Int64, "MicroTime"),
+        Value::TimeTz => time(Form::String, "ZonedTime"),
+        Value::TimestampMillis => time(Form::Int64, "Timestamp"),
+        Value::TimestampMicros => time(Form::Int64, "MicroTimestamp"),
+        Value::TimestampTz { .. } => time(Form::String, "ZonedTimestamp"),
+        Value::Interval => time(Form::Int64, "MicroDuration"),
+        Value::Decimal { scale } => {
+            let precision = (described.modifier - 4) >> 16 & 0xFFFF;
+            decimal(*scale).with("connect.decimal.precision", precision.to_string())
+        }
+        Value::VariableDecimal => variable_decimal(),
+        Value::Money => decimal(2),
+        Value::Bits => bits(described),
+        Value::Hstore => Schema::semantic(Form::String, "io.debezium.data.Json"),
+        Value::Point => point(),
+        Value::Array { element, .. } => {
+            let Kind::Debezium(element) = &**element else {
+                return None;
+            };
+            Schema::array(of(element, described.element())?.optional())
+        }
+        Value::TextsOrNull => {
+            let element = described.element();
+            let of_enum = matches!(element.shape, Some(TypeShape::Enum(_)));
+            let mut schema = text(element);
+            schema.optional = !of_enum;
+            Schema::array(schema)
+        }
+        // An array of bit strings, which Debezium describes as its element.
+        Value::Null => bits(described),
+        Value::Dropped => return None,
+    })
+}
+
+fn text(described: Type<'_>) -> Schema {
+    let data = |name: &str| Schema::semantic(Form::String, &format!("io.debezium.data.{name}"));
+    match described.shape {
+        Some(TypeShape::Enum(labels)) => data("Enum").with("allowed", labels.join(",")),
+        Some(TypeShape::Extension(name)) if name == "ltree" => data("Ltree"),
+        Some(TypeShape::Builtin(_)) | None => match described.oid() {
+            114 | 3802 => data("Json"),
+            142 => data("Xml"),
+            2950 => data("Uuid"),
+            3614 => data("Tsvector"),
+            _ => Schema::new(Form::String),
+        },
+        Some(_) => Schema::new(Form::String),
+    }
+}
+
+fn decimal(scale: usize) -> Schema {
+    Schema::semantic(Form::Bytes, "org.apache.kafka.connect.data.Decimal")
+        .with("scale", scale.to_string())
+}
+
+fn variable_decimal() -> Schema {
+    let fields = vec![
+        Field::new("scale", Schema::new(Form::Int32)),
+        Field::new("value", Schema::new(Form::Bytes)),
+    ];
+    Schema::semantic(
+        Form::Struct(fields),
+        "io.debezium.data.VariableScaleDecimal",
+    )
+    .documented("Variable scaled decimal")
+}
+
+fn bits(described: Type<'_>) -> Schema {
+    let length = match described.modifier {
+        length @ 1.. => length,
+        _ => BITS_UNLIMITED,
+    };
+    Schema::semantic(Form::Bytes, "io.debezium.data.Bits").with("length", length.to_string())
+}
+
+fn point() -> Schema {
+    let fields = vec![
+        Field::new("x", Schema::new(Form::Float64)),
+        Field::new("y", Schema::new(Form::Float64)),
+        Field::new("wkb", Schema::new(Form::Bytes).optional()),
+        Field::new("srid", Schema::new(Form::Int32).optional()),
+    ];
+    Schema::semantic(Form::Struct(fields), "io.debezium.data.geometry.Point")
+        .documented("Geometry (POINT)")
+}
+
+/// A constant default, in the form of the column's values. Debezium has none for bytes, decimals without
+/// scale, arrays and what it makes structs of.
+fn default(value: &Value, column: &ColumnShape) -> Option<String> {
+    let constant = column.facts.default.as_ref()?.constant.as_deref()?;
+    let mut text = constant.to_owned();
+    match value {
+        Value::Decimal { scale } => pad(&mut text, *scale),
+        Value::VariableDecimal
+        | Value::Bytea
+        | Value::Bits
+        | Value::Hstore
+        | Value::Point
+        | Value::Array { .. }
+        | Value::TextsOrNull
+        | Value::Null
+        | Value::Dropped => return None,
+        Value::Boolean
+        | Value::Integer
+        | Value::Real
+        | Value::Double
+        | Value::Text
+        | Value::Date
+        | Value::TimeMillis
+        | Value::TimeMicros
+        | Value::TimeTz
+        | Value::TimestampMillis
+        | Value::TimestampMicros
+        | Value::TimestampTz { .. }
+        | Value::Interval
+        | Value::Money
+        | Value::Bit => {}
+    }
+    let mut json = Vec::new();
+    // A constant of another type's form, `1.0` for an integer, is no default that could be said.
+    debezium::write(value, text.as_bytes(), &mut Vec::new(), &mut json).ok()?;
+    String::from_utf8(json).ok()
+}
+
+/// `1.5` of scale 2 is `1.50`.
+fn pad(number: &mut String, scale: usize) {
+    let digits = number.split_once('.').map(|(_, digits)| digits.len());
+    if digits.is_none() && scale > 0 {
+        number.push('.');
+    }
+    for _ in digits.unwrap_or(0)..scale {
+        number.push('0');
+    }
+}
