@@ -67,6 +67,12 @@ pub const KEYS: &[Key] = &[
         "columns that are captured; a leading ! excludes",
     ),
     key(
+        "source.messages",
+        "",
+        "patterns of prefixes",
+        "messages of pg_logical_emit_message that are published; a leading ! excludes",
+    ),
+    key(
         "source.snapshot",
         "initial",
         "initial, never, when-needed, only",

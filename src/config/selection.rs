@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::resolve::Resolver;
 use crate::event::selection::{
-    Columns, Pattern, Policy, Route, Selection, Transform, TransformRule, digest,
+    Columns, Messages, Pattern, Policy, Route, Selection, Transform, TransformRule, digest,
 };
 
 /// Longest mask, characters.
@@ -20,6 +20,7 @@ const ON_CHANGE: [(&str, bool); 2] = [("continue", false), ("stop", true)];
 /// Resolves all of it. `None` only together with faults.
 pub(super) fn selection(resolver: &mut Resolver<'_>) -> Option<Selection> {
     let columns = columns(resolver);
+    let messages = messages(resolver);
     let transforms: Vec<_> = resolver
         .sections("transform")
         .iter()
@@ -40,18 +41,30 @@ pub(super) fn selection(resolver: &mut Resolver<'_>) -> Option<Selection> {
     let written = resolver.written(&[
         "source.tables",
         "source.columns",
+        "source.messages",
         "format.hash_salt",
         "transform[",
         "route[",
     ]);
     Some(Selection {
         columns: columns?,
+        messages: messages?,
         transforms: transforms.into_iter().collect::<Option<_>>()?,
         routes: routes.into_iter().collect::<Option<_>>()?,
         policies: policies.into_iter().collect::<Option<_>>()?,
         stop_on_change: stop_on_change?,
         digest: digest(written.iter().map(String::as_str)),
     })
+}
+
+fn messages(resolver: &mut Resolver<'_>) -> Option<Messages> {
+    if !resolver.is_set("source.messages") {
+        return Some(Messages::default());
+    }
+    let patterns = resolver.list("source.messages")?;
+    Messages::new(&patterns)
+        .map_err(|pattern| resolver.fault("source.messages", &pattern))
+        .ok()
 }
 
 fn columns(resolver: &mut Resolver<'_>) -> Option<Columns> {

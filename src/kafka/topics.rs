@@ -40,6 +40,11 @@ pub fn heartbeat(prefix: &str) -> String {
     topic_characters(&format!("{prefix}.heartbeat"))
 }
 
+/// The topic of the users' own logical messages.
+pub fn messages(prefix: &str) -> String {
+    topic_characters(&format!("{prefix}.message"))
+}
+
 /// The topic of schema versions.
 pub fn schema_changes(prefix: &str) -> String {
     topic_characters(&format!("{prefix}.schema-changes"))

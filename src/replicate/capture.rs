@@ -5,11 +5,13 @@
 //! split transaction had already published when the process ended.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Error;
 use super::fence::{Fence, Fences, KeyMissing};
 use super::machine::Fill;
+use crate::event::selection::Selection;
 use crate::event::{
     Batch, Change, EncodeError, Encoder, Epoch, HEARTBEAT_PREFIX, LogicalMessage, Lsn, OldRow,
     Operations, Plan, Position, Transaction,
@@ -84,6 +86,7 @@ pub(crate) struct Capture {
     /// Published, but not wanted.
     ignored: HashSet<u32>,
     heartbeat_topic: u32,
+    messages: MessageTopic,
     batch: Batch,
     commit_times_us: Vec<i64>,
     boundary: Boundary,
@@ -94,6 +97,23 @@ pub(crate) struct Capture {
     /// Until the stream has passed the last point that its snapshot was read at.
     fences: Option<Fences>,
     last_commit_lsn: Option<Lsn>,
+}
+
+/// Where logical messages go, and which.
+#[derive(Debug, Default)]
+pub(crate) struct MessageTopic {
+    /// Index of the topic; `None` if none are published.
+    pub(crate) topic: Option<u32>,
+    /// What the configuration selects.
+    pub(crate) selection: Arc<Selection>,
+}
+
+impl MessageTopic {
+    /// The topic of messages with this prefix.
+    fn topic(&self, prefix: &str) -> Option<u32> {
+        self.topic
+            .filter(|_| self.selection.messages.matches(prefix))
+    }
 }
 
 /// A closed batch.
@@ -118,6 +138,7 @@ impl Capture {
             announced: HashMap::new(),
             ignored: HashSet::new(),
             heartbeat_topic,
+            messages: MessageTopic::default(),
             batch: Batch::default(),
             commit_times_us: Vec::new(),
             boundary: Boundary {
@@ -136,6 +157,11 @@ impl Capture {
     /// Drops what a resumed snapshot has told of.
     pub(crate) fn fenced(self, fences: Option<Fences>) -> Self {
         Capture { fences, ..self }
+    }
+
+    /// Publishes the messages that are selected, to that topic.
+    pub(crate) fn telling(self, messages: MessageTopic) -> Self {
+        Capture { messages, ..self }
     }
 
     /// Leaves out what is in the set; it is counted all the same.
@@ -245,12 +271,19 @@ impl Capture {
             }
             Message::Message {
                 transactional,
+                lsn: at,
                 prefix,
                 content,
-                ..
             } => {
+                let message = LogicalMessage {
+                    transactional,
+                    prefix,
+                    content,
+                };
                 if transactional {
-                    self.message(lsn, now_us, prefix, content)?;
+                    self.message(lsn, now_us, &message)?;
+                } else {
+                    self.lone_message(at, now, now_us, &message)?;
                 }
             }
             Message::Origin { .. } | Message::Type(_) => {}
@@ -452,21 +485,65 @@ impl Capture {
         &mut self,
         lsn: Lsn,
         now_us: i64,
-        prefix: &str,
-        content: &[u8],
+        message: &LogicalMessage<'_>,
     ) -> Result<(), Error> {
         let Some(change) = self.change(lsn, now_us)? else {
             return Ok(());
         };
-        if prefix == HEARTBEAT_PREFIX {
-            let message = LogicalMessage {
-                transactional: true,
-                prefix,
-                content,
-            };
+        let topic = if message.prefix == HEARTBEAT_PREFIX {
+            Some(self.heartbeat_topic)
+        } else {
+            self.messages.topic(message.prefix)
+        };
+        if let Some(topic) = topic {
             self.encoder
-                .message(self.heartbeat_topic, change, &message, &mut self.batch);
+                .message(topic, change, message, &mut self.batch);
         }
+        Ok(())
+    }
+
+    /// A message outside of any transaction, at the end of its record in the log. It stands between two
+    /// transactions, and once it is published streaming resumes behind it.
+    fn lone_message(
+        &mut self,
+        lsn: Lsn,
+        now: Instant,
+        now_us: i64,
+        message: &LogicalMessage<'_>,
+    ) -> Result<(), Error> {
+        if self.open.is_some() {
+            return Err(Error::OutOfPlace {
+                message: "message",
+                lsn,
+            });
+        }
+        let Some(topic) = self.messages.topic(message.prefix) else {
+            return Ok(());
+        };
+        self.encoder.begin(&Transaction {
+            epoch: self.epoch,
+            commit_lsn: lsn,
+            commit_time_us: now_us,
+            xid: None,
+            last_commit_lsn: self.last_commit_lsn,
+        });
+        let change = Change {
+            lsn,
+            ordinal: 0,
+            now_us,
+        };
+        self.encoder
+            .message(topic, change, message, &mut self.batch);
+        self.oldest.get_or_insert(now);
+        self.boundary = Boundary {
+            point: Point {
+                resume: self.boundary.point.resume.max(lsn),
+                ..self.boundary.point
+            },
+            records: self.batch.records.len(),
+            bytes: self.batch.bytes.len(),
+            headers: self.batch.headers.len(),
+        };
         Ok(())
     }
 
@@ -563,3 +640,6 @@ fn plan(tables: &HashMap<u32, CapturedTable>, relation: u32, lsn: Lsn) -> Result
 fn encoded(result: Result<(), EncodeError>, lsn: Lsn) -> Result<(), Error> {
     result.map_err(|source| Error::Encode { lsn, source })
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::capture::{Capture, Point};
+use super::capture::{Capture, MessageTopic, Point};
 use super::fence::Fences;
 use super::lease::Lease;
 use super::machine::{Limits, Progress};
@@ -305,7 +305,7 @@ impl<'a> Opening<'a> {
     }
 
     /// Starts the walsender at the point, and checks that it can serve it.
-    async fn stream(self, point: Point) -> Result<Stream, Error> {
+    async fn stream(mut self, point: Point) -> Result<Stream, Error> {
         let encoder = self.encoder()?;
         let source = self.context.source()?;
         let fences = self.record.fences;
@@ -313,11 +313,16 @@ impl<'a> Opening<'a> {
         let stream = start_replication(self.session, source, point.resume).await?;
         self.context.steps.at("start.streaming");
         check_not_skipped(&self.tables, source, point.resume).await?;
+        let messages = MessageTopic {
+            topic: self.tables.message_topic().await?.map(|topic| topic.index),
+            selection: Arc::clone(&self.context.settings.selection),
+        };
         let now = Instant::now();
         Ok(Stream {
             source: stream,
             capture: Capture::new(encoder, self.record.epoch, self.heartbeat.index, point)
                 .fenced(fences)
+                .telling(messages)
                 .skipping(self.context.settings.format.skip),
             tables: self.tables,
             publisher: self.publisher,

@@ -212,6 +212,16 @@ impl Tables {
             .await
     }
 
+    /// The topic of logical messages, created when missing; `None` if none are published.
+    pub(crate) async fn message_topic(&mut self) -> Result<Option<Topic>, Error> {
+        if !self.selection.messages.any() {
+            return Ok(None);
+        }
+        let name = topics::messages(&self.kafka.prefix);
+        let spec = TopicSpec::events(&self.kafka, name);
+        self.topic(spec).await.map(Some)
+    }
+
     /// Keeps a table's schema to be written, unless it is known. `table` is as its events show it;
     /// `current`: the catalog shows the same columns.
     pub(crate) async fn note_schema(

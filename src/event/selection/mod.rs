@@ -9,6 +9,7 @@
 //! value is masked before its bytes leave the process, in snapshot and stream, key and value alike.
 
 mod columns;
+mod messages;
 mod pattern;
 mod route;
 mod transform;
@@ -16,6 +17,7 @@ mod transform;
 use sha2::{Digest, Sha256};
 
 pub use columns::Columns;
+pub use messages::Messages;
 pub use pattern::Pattern;
 pub use route::Route;
 pub use transform::{Transform, TransformRule};
@@ -27,6 +29,8 @@ use super::table::{ColumnShape, ReplicaIdentity, Table, TypeShape};
 pub struct Selection {
     /// Which columns are captured.
     pub columns: Columns,
+    /// Which messages are published.
+    pub messages: Messages,
     /// What becomes of values; the first rule that matches a column holds.
     pub transforms: Vec<TransformRule>,
     /// Where changes go; the first route that matches a table holds.

@@ -17,8 +17,9 @@ pub struct Pattern {
     parts: Vec<Part>,
 }
 
+/// One name's pattern.
 #[derive(Clone, Debug)]
-enum Part {
+pub(super) enum Part {
     Glob(GlobMatcher),
     Regex(Regex),
 }
@@ -50,7 +51,7 @@ impl Pattern {
 }
 
 impl Part {
-    fn new(text: &str) -> Option<Part> {
+    pub(super) fn new(text: &str) -> Option<Part> {
         if let Some(expression) = text
             .strip_prefix('/')
             .and_then(|text| text.strip_suffix('/'))
@@ -67,7 +68,7 @@ impl Part {
             .map(|glob| Part::Glob(glob.compile_matcher()))
     }
 
-    fn matches(&self, name: &str) -> bool {
+    pub(super) fn matches(&self, name: &str) -> bool {
         match self {
             Part::Glob(glob) => glob.is_match(name),
             Part::Regex(regex) => regex.is_match(name),

@@ -2,6 +2,7 @@
 
 mod columns;
 mod keys;
+mod messages;
 mod topics;
 
 use serde_json::Value;
