@@ -40,6 +40,10 @@ pub enum ExitCode {
     RecordTooLarge = 23,
     /// Kafka refused: authentication, authorization or a fatal client error.
     KafkaRefused = 24,
+    /// The schema registry did not answer.
+    RegistryUnreachable = 25,
+    /// The schema registry refused: authentication, or a schema that is incompatible or not registered.
+    RegistryRefused = 26,
     /// The sink database did not answer.
     SinkUnreachable = 30,
     /// The sink refused the user, or a right is missing.
@@ -115,6 +119,14 @@ impl ExitCode {
         (
             ExitCode::KafkaRefused,
             "Kafka refused: authentication, authorization or a fatal client error",
+        ),
+        (
+            ExitCode::RegistryUnreachable,
+            "the schema registry did not answer",
+        ),
+        (
+            ExitCode::RegistryRefused,
+            "the schema registry refused: authentication, or a schema that is incompatible or not registered",
         ),
         (
             ExitCode::SinkUnreachable,

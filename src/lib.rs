@@ -21,6 +21,7 @@ pub mod lag;
 pub mod output;
 pub mod pgoutput;
 pub mod postgres;
+pub mod registry;
 pub mod replicate;
 pub mod retail;
 pub mod simulate;

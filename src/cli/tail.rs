@@ -1,6 +1,7 @@
 //! `tidewater tail`.
 
 use clap::Args;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -9,7 +10,8 @@ use super::signals;
 use crate::config::settings::Settings;
 use crate::exit::ExitCode;
 use crate::output;
-use crate::tail::{self, Error, Options};
+use crate::registry::Registry;
+use crate::tail::{self, Decoder, Error, Options};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,11 +48,15 @@ pub(super) async fn run(
         count: arguments.count,
         raw: arguments.json,
     };
+    let registry = settings.registry.as_ref().map(Registry::new).transpose();
+    let registry = registry.map_err(|error| Error::from(tail::DecodeError::from(error)))?;
+    let decoder = registry.map(|registry| Decoder::new(registry, Handle::current()));
     let stop = CancellationToken::new();
     let mut background = JoinSet::new();
     background.spawn(signals::cancel_on_signal(stop.clone()));
-    let followed =
-        tokio::task::spawn_blocking(move || tail::follow(&kafka, &options, &stop, output::reached));
+    let followed = tokio::task::spawn_blocking(move || {
+        tail::follow(&kafka, &options, decoder, &stop, output::reached)
+    });
     followed.await.unwrap_or(Err(Error::Thread))?;
     background.shutdown().await;
     Ok(ExitCode::Success)

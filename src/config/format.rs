@@ -1,7 +1,7 @@
 //! `[format]`: how events look, and which of its keys go together.
 
 use super::resolve::Resolver;
-use super::settings::{Format, Truncate, Values};
+use super::settings::{Credentials, Format, Registry, Truncate, Values};
 use crate::event::{
     Encoding, Extra, Extras, Flat, FlatDeletes, Operations, Shape, UnchangedFormat,
 };
@@ -30,6 +30,7 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
         &[
             ("json", Encoding::Json),
             ("json-schema", Encoding::JsonSchema),
+            ("avro", Encoding::Avro),
         ],
     );
     let skip = skipped(resolver);
@@ -94,6 +95,54 @@ fn extras(path: &str, resolver: &mut Resolver<'_>) -> Option<Extras> {
     let choices = Extra::ALL.map(|extra| (extra.name(), extra));
     let chosen = resolver.choices(path, &choices)?;
     Some(chosen.into_iter().collect())
+}
+
+/// `[format.registry]`; the inner `None` is "not set".
+pub(super) fn registry(resolver: &mut Resolver<'_>) -> Option<Option<Registry>> {
+    if !resolver.has_section("format.registry") {
+        if resolver.text("format.encoding").as_deref() == Some("avro") {
+            resolver.conflict(
+                "format.registry.url",
+                "is missing, and format.encoding is \"avro\"".to_owned(),
+                "set it to the registry's Confluent interface",
+            );
+            return None;
+        }
+        return Some(None);
+    }
+    let url = resolver.checked("format.registry.url", |text| {
+        let url = url::Url::parse(text).ok()?;
+        let usable = matches!(url.scheme(), "http" | "https") && url.has_host();
+        (usable && url.username().is_empty()).then(|| text.to_owned())
+    });
+    let auto_register = resolver.choice(
+        "format.registry.auto_register",
+        &[("true", true), ("false", false)],
+    );
+    let user = resolver.text("format.registry.user");
+    let password = resolver.text("format.registry.password");
+    let token = resolver.text("format.registry.token");
+    let credentials = match (user, password, token) {
+        (None, None, None) => None,
+        (Some(user), Some(password), None) => Some(Credentials::Basic { user, password }),
+        (None, None, Some(token)) => Some(Credentials::Token(token)),
+        _ => {
+            resolver.conflict(
+                "format.registry.user",
+                "does not go with what is set beside it".to_owned(),
+                "set user and password, or token alone",
+            );
+            return None;
+        }
+    };
+    Some(Some(Registry {
+        url: url?,
+        credentials,
+        auto_register: auto_register?,
+        certificates: resolver
+            .text("format.registry.certificates")
+            .map(Into::into),
+    }))
 }
 
 /// Refuses what would be ignored, and what contradicts itself.

@@ -193,8 +193,54 @@ pub const KEYS: &[Key] = &[
     key(
         "format.encoding",
         "json",
-        "json, json-schema",
+        "json, json-schema, avro",
         "what records are written in",
+    ),
+    // Whoever puts a password there will not see it again.
+    Key {
+        secret: true,
+        ..key(
+            "format.registry.url",
+            "",
+            "http:// or https:// with a host",
+            "schema registry for Avro: its Confluent interface",
+        )
+    },
+    key(
+        "format.registry.user",
+        "",
+        "1 to 1000 characters",
+        "name at the registry",
+    ),
+    Key {
+        secret: true,
+        ..key(
+            "format.registry.password",
+            "",
+            "1 to 1000 characters",
+            "password of that name",
+        )
+    },
+    Key {
+        secret: true,
+        ..key(
+            "format.registry.token",
+            "",
+            "1 to 10000 characters",
+            "bearer token, instead of a name",
+        )
+    },
+    key(
+        "format.registry.auto_register",
+        "true",
+        "true, false",
+        "whether schemas that are not there are registered",
+    ),
+    key(
+        "format.registry.certificates",
+        "",
+        "a path",
+        "file of the certificates to trust; the system's when not set",
     ),
     key(
         "format.tombstones",

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Fault;
-use super::format::format;
+use super::format::{format, registry};
 use super::keys::find;
 use super::raw::{Raw, RawValue};
 use super::selection::selection;
@@ -23,6 +23,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
     let kafka = resolver.has_section("kafka").then(|| kafka(&mut resolver));
     let sink = resolver.has_section("sink").then(|| sink(&mut resolver));
     let format = format(&mut resolver);
+    let registry = registry(&mut resolver);
     let http = Http {
         listen: resolver.parsed("http.listen")?,
     };
@@ -36,6 +37,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
         source: source.map_or(Some(None), |found| found.map(Some))?,
         kafka: kafka.map_or(Some(None), |found| found.map(Some))?,
         format: format?,
+        registry: registry?,
         selection: selection?.into(),
         sink: sink.map_or(Some(None), |found| found.map(Some))?,
         http,
@@ -187,7 +189,7 @@ pub(super) struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn has_section(&self, section: &str) -> bool {
+    pub(super) fn has_section(&self, section: &str) -> bool {
         let prefix = format!("{section}.");
         self.raw.values.keys().any(|path| path.starts_with(&prefix))
     }

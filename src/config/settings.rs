@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub struct Settings {
     pub kafka: Option<Kafka>,
     /// How events look.
     pub format: Format,
+    /// Where Avro's schemas are registered.
+    pub registry: Option<Registry>,
     /// Which columns are captured, what becomes of their values, and where changes go.
     pub selection: Arc<Selection>,
     /// The database that the retail half writes to. `None` when the file has no `[sink]`.
@@ -102,6 +105,43 @@ pub enum Delivery {
     ExactlyOnce,
     /// Changes may repeat after a crash.
     AtLeastOnce,
+}
+
+/// `[format.registry]`
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// Where it is, with the path of its Confluent interface.
+    pub url: String,
+    /// Who we are there.
+    pub credentials: Option<Credentials>,
+    /// Whether schemas that are not there are registered.
+    pub auto_register: bool,
+    /// File of the certificates to trust; the system's without it.
+    pub certificates: Option<PathBuf>,
+}
+
+/// Who we are at the registry.
+#[derive(Clone)]
+pub enum Credentials {
+    /// By name and password.
+    Basic {
+        /// Name.
+        user: String,
+        /// Password.
+        password: String,
+    },
+    /// By a bearer's token.
+    Token(String),
+}
+
+/// Without the secrets.
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Credentials::Basic { .. } => "Basic(…)",
+            Credentials::Token(_) => "Token(…)",
+        })
+    }
 }
 
 /// `[format]`

@@ -125,6 +125,40 @@ fn keys_of_the_format_that_contradict_each_other_are_faults() {
 }
 
 #[test]
+fn avro_needs_a_registry() {
+    let text = |registry: &str| format!("{MINIMAL}\n[format]\nencoding = \"avro\"\n{registry}");
+    assert_eq!(
+        faults(&text("")),
+        [
+            "format.registry.url: is missing, and format.encoding is \"avro\"; \
+          set it to the registry's Confluent interface"
+        ]
+    );
+    for url in [
+        "registry:8081",
+        "ftp://registry",
+        "http://me:hunter2@registry",
+    ] {
+        let found = faults(&text(&format!("registry.url = \"{url}\"")));
+        assert!(
+            found[0].ends_with("is out of bounds; it may be http:// or https:// with a host"),
+            "{found:?}"
+        );
+    }
+    let half = "[format.registry]\nurl = \"http://registry\"\nuser = \"me\"\ntoken = \"hunter2\"";
+    assert_eq!(
+        faults(&text(half)),
+        [
+            "format.registry.user: does not go with what is set beside it; \
+          set user and password, or token alone"
+        ]
+    );
+    let whole = half.replace("user = \"me\"", "");
+    let shown = format!("{:?}", parse(&text(&whole), []).unwrap());
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
 fn the_environment_overrides_the_file() {
     let environment = variables(&[
         ("TIDEWATER_KAFKA_BROKERS", "kafka:9092"),

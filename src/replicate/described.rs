@@ -34,6 +34,8 @@ impl Opening<'_> {
             let own_key = shape.to_table().key;
             let table = selection.select(shape.to_table(), &shape.identity())?;
             let topic = self.tables.table_topic(&shape.schema, &shape.name).await?;
+            let mut plan = encoder.compile(&table, topic.index);
+            self.tables.identify(&mut plan).await?;
             self.tables
                 .note_schema(&encoder.published(&table), reading, true)
                 .await?;
@@ -48,7 +50,7 @@ impl Opening<'_> {
                 },
                 read: ReadTable {
                     id: published.id,
-                    plan: encoder.compile(&table, topic.index),
+                    plan,
                     partitions: topic.partitions,
                     rows_estimate: published.rows_estimate,
                     bytes_estimate: published.bytes,

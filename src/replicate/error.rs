@@ -7,6 +7,7 @@ use crate::exit::ExitCode;
 use crate::kafka;
 use crate::pgoutput::ParseError;
 use crate::postgres::{self, RowsError};
+use crate::registry;
 
 /// A failure of the replicator. Transient ones make it reconnect, with a growing pause; the others end
 /// it.
@@ -21,6 +22,9 @@ pub enum Error {
     /// Kafka.
     #[error("kafka")]
     Kafka(#[from] kafka::Error),
+    /// The schema registry.
+    #[error("schema registry")]
+    Registry(#[from] registry::Error),
     /// A message of the replication stream that we cannot read.
     #[error("malformed message in the replication stream at {lsn}")]
     Malformed {
@@ -319,6 +323,7 @@ impl Error {
             Error::Connection(error) => error.is_transient(),
             Error::Postgres(error) => error.is_transient(),
             Error::Kafka(error) => error.is_transient(),
+            Error::Registry(error) => error.is_transient(),
             Error::LeaseLost { .. }
             | Error::SourceSilent { .. }
             | Error::Heartbeat(_)
@@ -363,6 +368,7 @@ impl Error {
             Error::Postgres(error) => error.exit_code(),
             Error::File(error) => error.exit_code(),
             Error::Kafka(error) => error.exit_code(),
+            Error::Registry(error) => error.exit_code(),
             Error::SplitDiffers { .. }
             | Error::KeyMissing { .. }
             | Error::HistoryLost { .. }

@@ -30,6 +30,7 @@ mod start;
 mod stream;
 mod tables;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub use error::Error;
 pub use position::{Move, Moved, move_position, recorded};
 
 use crate::config::settings::Settings;
+use crate::event::Encoding;
+use crate::registry::Registry;
 use crate::step::{Role, Steps};
 use crate::telemetry::{self, Health, Stage};
 
@@ -55,8 +58,17 @@ pub(crate) struct Context {
     pub(crate) reading: Stage,
     pub(crate) publishing: Stage,
     pub(crate) shutdown: CancellationToken,
-    /// Whether source and brokers have answered once: from then on a failure is an outage.
+    /// Outlives the starts: what it has said once it is not asked again.
+    pub(crate) registry: Option<Arc<Registry>>,
+    /// Whether source, brokers and registry have answered once: from then on a failure is an outage.
     pub(crate) reached: AtomicBool,
+}
+
+impl Context {
+    /// Whether everything has answered once.
+    pub(crate) fn reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
 }
 
 /// Replicates until the shutdown, or until something fails that a fresh start cannot mend.
@@ -71,6 +83,7 @@ pub async fn run(
         reading: health.stage("replicate.read", STUCK_AFTER),
         publishing: health.stage("replicate.publish", STUCK_AFTER),
         shutdown,
+        registry: registry(settings)?,
         reached: AtomicBool::new(false),
     };
     let thread = tokio::task::spawn_blocking(move || {
@@ -81,6 +94,13 @@ pub async fn run(
         runtime.block_on(supervise(&context))
     });
     thread.await.unwrap_or(Err(Error::PublisherEnded))
+}
+
+/// The registry, where records are written in what needs one.
+fn registry(settings: &Settings) -> Result<Option<Arc<Registry>>, Error> {
+    let needed = settings.registry.as_ref();
+    let needed = needed.filter(|_| settings.format.encoding == Encoding::Avro);
+    Ok(needed.map(Registry::new).transpose()?.map(Arc::new))
 }
 
 /// Starts over after each transient failure. Until source and brokers have answered once that is bounded

@@ -172,6 +172,7 @@ fn context(settings: &Settings) -> Context {
         steps: Steps::default(),
         reading: health.stage("replicate.read", UNWATCHED),
         publishing: health.stage("replicate.publish", UNWATCHED),
+        registry: None,
         reached: AtomicBool::new(false),
         shutdown: CancellationToken::new(),
     }

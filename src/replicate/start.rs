@@ -117,7 +117,7 @@ impl<'a> Opening<'a> {
             .check(slot.is_some())?;
         let admin = Admin::new(kafka)?;
         admin.reach(REACH_TIMEOUT)?;
-        context.reached.store(true, Ordering::Relaxed);
+        context.reach_registry().await?;
         let name = postgres::lease_name(&kafka.prefix, &source.slot);
         let Some(lease) = Lease::acquire(control, name, &context.shutdown).await? else {
             return Ok(None);
@@ -339,6 +339,16 @@ impl<'a> Opening<'a> {
 }
 
 impl Context {
+    /// The last thing that has to answer before whatever fails is an outage. Later the registry is asked
+    /// only for what it has not been asked yet.
+    async fn reach_registry(&self) -> Result<(), Error> {
+        if let Some(registry) = self.registry.as_ref().filter(|_| !self.reached()) {
+            registry.reach().await?;
+        }
+        self.reached.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// `[source]`
     pub(super) fn source(&self) -> Result<&Source, Error> {
         section(self.settings.source.as_ref(), "source")

@@ -87,7 +87,9 @@ impl Stream {
         self.reading.idle();
         self.publishing.idle();
         loop {
-            self.read_frames().await?;
+            if !self.read_frames(shutdown).await? {
+                return self.drain().await;
+            }
             let now = Instant::now();
             let wake = match self.decide(false, now) {
                 Decision::CloseAtBoundary | Decision::CloseSplit => continue,
@@ -142,8 +144,10 @@ impl Stream {
         Ok(())
     }
 
-    /// Applies what the read buffer holds, until it is empty or the batch is full.
-    async fn read_frames(&mut self) -> Result<(), Error> {
+    /// Applies what the read buffer holds, until it is empty or the batch is full. `false` when the
+    /// shutdown came while a relation was looked up: its change has not been applied, and nothing behind it
+    /// may be.
+    async fn read_frames(&mut self, shutdown: &CancellationToken) -> Result<bool, Error> {
         let now = Instant::now();
         let now_us = unix_time_us();
         loop {
@@ -151,10 +155,10 @@ impl Stream {
             if fill.bytes >= self.limits.batch_bytes_max
                 || fill.records >= self.limits.batch_records_max
             {
-                return Ok(());
+                return Ok(true);
             }
             let undescribed = match self.source.next_frame()? {
-                None => return Ok(()),
+                None => return Ok(true),
                 Some(Frame::XLogData { start, data, .. }) => {
                     if let Some(since) = self.state.awaiting_first.take() {
                         // The server decodes from the slot's restart_lsn, and a transaction whole.
@@ -177,7 +181,9 @@ impl Stream {
             };
             if let Some((mut relation, start, data)) = undescribed {
                 loop {
-                    self.describe(&relation).await?;
+                    if !self.describe(&relation, shutdown).await? {
+                        return Ok(false);
+                    }
                     match self.capture.apply(start, &data, now, now_us)? {
                         Some(next) => relation = next,
                         None => break,
@@ -188,9 +194,15 @@ impl Stream {
         }
     }
 
-    /// Looks a relation up and creates its topic if need be, while status goes on.
-    async fn describe(&mut self, relation: &Relation) -> Result<(), Error> {
+    /// Looks a relation up, creates its topic and has its schema registered if need be, while status goes
+    /// on and what Kafka commits meanwhile is confirmed. `false` when the shutdown came first.
+    async fn describe(
+        &mut self,
+        relation: &Relation,
+        shutdown: &CancellationToken,
+    ) -> Result<bool, Error> {
         let position = self.capture.next_position();
+        let mut meanwhile = None;
         let table = {
             let encoder = self.capture.encoder();
             let lookup = self.tables.describe(relation, position, encoder);
@@ -198,7 +210,14 @@ impl Stream {
             loop {
                 tokio::select! {
                     biased;
-                    table = &mut lookup => break table,
+                    table = &mut lookup => break Some(table),
+                    () = shutdown.cancelled() => break None,
+                    outcome = self.publisher.outcome(), if meanwhile.is_none() => {
+                        if let Outcome::Committed(job) = &outcome {
+                            self.progress.recorded_to(job.record.resume_lsn, Instant::now());
+                        }
+                        meanwhile = Some(outcome);
+                    }
                     () = sleep_until(self.state.status_due.into()) => {
                         self.source.queue_status(self.progress.confirmable(), unix_time_us(), true);
                         self.source.flush().await?;
@@ -207,18 +226,23 @@ impl Stream {
                 }
             }
         };
+        if let Some(outcome) = meanwhile {
+            self.on_outcome(outcome).await?;
+        }
         let table = match table {
-            Err(error) if !error.is_transient() => {
+            None => return Ok(false),
+            Some(Err(error)) if !error.is_transient() => {
                 self.publish_whole().await?;
                 return Err(error);
             }
-            table => table?,
+            Some(table) => table?,
         };
         match table {
             Some(table) => self.capture.describe(relation.id, table),
             None => self.capture.ignore(relation.id),
         }
-        self.publish_schemas().await
+        self.publish_schemas().await?;
+        Ok(true)
     }
 
     /// Commits new schema versions in a Kafka transaction of their own, before any row that they describe.

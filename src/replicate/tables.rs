@@ -13,16 +13,22 @@ use super::{Context, Error};
 use crate::config::settings::Kafka;
 use crate::connection::Database;
 use crate::event::selection::Selection;
-use crate::event::{Batch, ColumnShape, Encoder, Position, ReplicaIdentity, Table};
+use crate::event::{Batch, ColumnShape, Encoder, Plan, Position, ReplicaIdentity, Table};
 use crate::kafka::{self, Admin, TopicRecord, TopicSpec, topics};
 use crate::pgoutput::Relation;
 use crate::postgres::{self, Patterns, TableName, TableShape};
+use crate::registry::Registry;
+use crate::telemetry;
 
 /// How long a broker may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 // The position topic comes first.
 const _: () = assert!(super::publisher::POSITION_TOPIC == 0);
+
+/// Pause before the registry is asked again; doubles up to [`REGISTRY_PAUSE_MAX`].
+const REGISTRY_PAUSE_MIN: Duration = Duration::from_millis(200);
+const REGISTRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A topic as the pipeline knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +54,8 @@ pub(crate) struct Tables {
     schemas: SchemaHistory,
     /// Versions that are not in the topic yet.
     new_schemas: Vec<SchemaVersion>,
+    /// Where schemas are registered before the first record of them.
+    pub(crate) registry: Option<Arc<Registry>>,
 }
 
 /// A topic that the publisher does not know yet.
@@ -80,6 +88,7 @@ impl Tables {
             new_topics: Vec::new(),
             schemas: SchemaHistory::default(),
             new_schemas: Vec::new(),
+            registry: context.registry.clone(),
         })
     }
 
@@ -114,10 +123,47 @@ impl Tables {
         Ok(topic)
     }
 
+    fn topic_name(&self, schema: &str, table: &str) -> String {
+        let template = self.selection.topic(schema, table);
+        topics::routed(template, &self.kafka.prefix, schema, table)
+    }
+
+    /// Has the plan's schemas registered, if it has any: as `<topic>-key` and `<topic>-value`.
+    pub(crate) async fn identify(&self, plan: &mut Plan) -> Result<(), Error> {
+        let Some(registry) = &self.registry else {
+            return Ok(());
+        };
+        let topic = self.topic_name(plan.schema(), plan.table());
+        if let Some(schema) = plan.key_schema() {
+            let id = registry.identify(&format!("{topic}-key"), schema).await?;
+            plan.identify_key(id);
+        }
+        if let Some(schema) = plan.value_schema() {
+            let id = registry.identify(&format!("{topic}-value"), schema).await?;
+            plan.identify_value(id);
+        }
+        Ok(())
+    }
+
+    /// The same, asking again for as long as the registry has a transient fault.
+    async fn identify_patiently(&self, plan: &mut Plan) -> Result<(), Error> {
+        let mut pause = REGISTRY_PAUSE_MIN;
+        loop {
+            match self.identify(plan).await {
+                Err(Error::Registry(error)) if error.is_transient() => {
+                    let error = telemetry::chain(&error);
+                    tracing::warn!(%error, ?pause, "a new schema waits for the registry");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(REGISTRY_PAUSE_MAX);
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// The topic of a table, created when missing.
     pub(crate) async fn table_topic(&mut self, schema: &str, table: &str) -> Result<Topic, Error> {
-        let template = self.selection.topic(schema, table);
-        let name = topics::routed(template, &self.kafka.prefix, schema, table);
+        let name = self.topic_name(schema, table);
         let spec = TopicSpec::events(&self.kafka, name);
         let route = self.selection.route(schema, table);
         let partitions = route.and_then(|route| route.partitions);
@@ -158,11 +204,13 @@ impl Tables {
         let table = encoded_table(relation, shape.as_ref());
         let table = self.selection.select(table, &relation.identity())?;
         let topic = self.table_topic(&relation.schema, &relation.name).await?;
+        let mut plan = encoder.compile(&table, topic.index);
+        self.identify_patiently(&mut plan).await?;
         let current = shape.is_some_and(|shape| has_columns(&shape, &table));
         self.note_schema(&encoder.published(&table), position, current)
             .await?;
         Ok(Some(CapturedTable {
-            plan: encoder.compile(&table, topic.index),
+            plan,
             partitions: topic.partitions,
         }))
     }

@@ -6,7 +6,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use tokio_util::sync::CancellationToken;
 
-use super::Lines;
+use super::{DecodeError, Decoder, Lines};
 use crate::config::settings::Kafka;
 use crate::event::MARK_HEADER;
 use crate::exit::ExitCode;
@@ -36,6 +36,9 @@ pub enum Error {
     /// Kafka.
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
+    /// A record cannot be read.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
     /// There is no such topic.
     #[error(
         "topic {topic} does not exist: a table's topic is <prefix>.<schema>.<table>, and replicate \
@@ -58,6 +61,8 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Error::Kafka(error) => error.exit_code(),
+            Error::Decode(DecodeError::Registry(error)) => error.exit_code(),
+            Error::Decode(DecodeError::Avro { .. }) => ExitCode::TopicContent,
             Error::Missing { .. } => ExitCode::TopicUnusable,
             Error::Unconfigured => ExitCode::Configuration,
             Error::Thread => ExitCode::Failure,
@@ -66,10 +71,11 @@ impl Error {
 }
 
 /// Hands every committed record's line to `print`, until `stop`, the count, or a `print` that says
-/// that nobody reads any more (`false`).
+/// that nobody reads any more (`false`). Records in Avro are shown as JSON where there is a `decoder`.
 pub fn follow(
     kafka: &Kafka,
     options: &Options,
+    mut decoder: Option<Decoder>,
     stop: &CancellationToken,
     mut print: impl FnMut(&str) -> bool,
 ) -> Result<(), Error> {
@@ -98,7 +104,13 @@ pub fn follow(
                 return Err(kafka::Error::Read { topic, source }.into());
             }
         };
-        let (key, value) = (message.key(), message.payload());
+        let mut read = |bytes: Option<&[u8]>| match (&mut decoder, bytes) {
+            (Some(decoder), Some(bytes)) => decoder.json(bytes),
+            (None, _) | (_, None) => Ok(None),
+        };
+        let (key_json, value_json) = (read(message.key())?, read(message.payload())?);
+        let key = key_json.as_deref().or(message.key());
+        let value = value_json.as_deref().or(message.payload());
         let line = if options.raw {
             value.map_or_else(|| "null".into(), String::from_utf8_lossy)
         } else {

@@ -25,6 +25,7 @@ mod parity;
 mod postgres;
 mod promotions;
 mod recording;
+mod registry;
 mod servers;
 mod shapes;
 mod shaping;

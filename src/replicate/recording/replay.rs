@@ -119,10 +119,13 @@ impl Replay {
         if known.is_none() {
             self.topics.push(name);
         }
-        let plan = self
+        let mut plan = self
             .capture
             .encoder()
             .compile(&table, u32::try_from(index).unwrap_or(u32::MAX));
+        // A replay asks no registry.
+        plan.identify_key(0);
+        plan.identify_value(0);
         let partitions = self.partitions;
         self.capture
             .describe(relation, CapturedTable { plan, partitions });

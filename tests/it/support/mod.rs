@@ -1,12 +1,14 @@
 //! What every integration test needs: the shared servers that `scripts/with-servers` has started, names
 //! that no other test uses, private servers, and waiting for a condition.
 
+mod apicurio;
 mod debezium;
 mod kafka;
 mod kills;
 pub(crate) mod load;
 mod postgres;
 mod process;
+mod registry;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -14,11 +16,13 @@ use std::time::Duration;
 use tidewater::connection::{Connection, Database, connect};
 use tidewater::event::Lsn;
 
+pub(crate) use apicurio::Apicurio;
 pub(crate) use debezium::{Connector, Debezium};
 pub(crate) use kafka::Kafka;
 pub(crate) use kills::Kills;
 pub(crate) use postgres::{Postgres, free_port};
 pub(crate) use process::{Ended, Tidewater};
+pub(crate) use registry::{FakeRegistry, Mood};
 
 static NAMES: AtomicU32 = AtomicU32::new(0);
 
