@@ -1,9 +1,10 @@
 //! `[format]`: how events look, and which of its keys go together.
 
+use super::handling::{DEBEZIUM_ONLY, handling};
 use super::resolve::Resolver;
 use super::settings::{Credentials, Format, Registry, Truncate, Values};
 use crate::event::{
-    Encoding, Extra, Extras, Flat, FlatDeletes, Operations, Shape, UnchangedFormat,
+    Encoding, Extra, Extras, Flat, FlatDeletes, Handling, Operations, Shape, UnchangedFormat,
 };
 
 pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
@@ -14,6 +15,7 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
             ("debezium", Values::Debezium),
         ],
     );
+    let handling = handling(values, resolver);
     let truncate = resolver.choice(
         "format.truncate",
         &[
@@ -36,6 +38,7 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
     let skip = skipped(resolver);
     let format = Format {
         values: values?,
+        handling: handling?,
         truncate: truncate?,
         tombstones: tombstones?,
         shape: shape?,
@@ -43,7 +46,26 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
         encoding: encoding?,
         skip: skip?,
     };
+    let format = check_handling(format, resolver)?;
     check_together(format, resolver)
+}
+
+/// Schemas are those of the default modes.
+fn check_handling(format: Format, resolver: &mut Resolver<'_>) -> Option<Format> {
+    if format.encoding == Encoding::Json || format.handling == Handling::default() {
+        return Some(format);
+    }
+    let changed: Vec<&str> = DEBEZIUM_ONLY
+        .into_iter()
+        .filter(|path| resolver.is_set(path))
+        .collect();
+    for path in changed {
+        let problem =
+            "is for format.encoding \"json\": schemas are those of the default".to_owned();
+        let remedy = "remove it, or set format.encoding = \"json\"";
+        resolver.conflict(path, problem, remedy);
+    }
+    None
 }
 
 fn skipped(resolver: &mut Resolver<'_>) -> Option<Operations> {

@@ -10,6 +10,7 @@
 //! fault, and all faults are reported together, so that a file is mended in one go.
 
 mod format;
+mod handling;
 mod keys;
 mod raw;
 mod resolve;

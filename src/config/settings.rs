@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::connection::Connection;
 use crate::event::selection::Selection;
-use crate::event::{Encoding, Extras, Operations, Shape};
+use crate::event::{Encoding, Extras, Handling, Operations, Shape};
 use crate::step::StepSettings;
 
 /// Everything one process needs; a role takes only its parts.
@@ -149,6 +149,8 @@ impl std::fmt::Debug for Credentials {
 pub struct Format {
     /// How column values look.
     pub values: Values,
+    /// How Debezium's values look that can look in several ways.
+    pub handling: Handling,
     /// What a TRUNCATE becomes.
     pub truncate: Truncate,
     /// Whether a tombstone follows a delete.

@@ -91,6 +91,20 @@ fn keys_of_the_format_that_contradict_each_other_are_faults() {
             ][..],
         ),
         (
+            "time = \"connect\"",
+            &[
+                "format.time: is for Debezium's values, and format.values is \"lossless\"; \
+                 remove it, or set format.values = \"debezium\"",
+            ],
+        ),
+        (
+            "values = \"debezium\"\ntime = \"slow\"",
+            &[
+                "format.time: \"slow\" is out of bounds; it may be adaptive, adaptive-microseconds, \
+                 connect, microseconds, nanoseconds, isostring",
+            ],
+        ),
+        (
             "shape = \"flat\"\ntruncate = \"once\"",
             &[
                 "format.truncate: a flat row cannot say it, and format.shape is \"flat\"; \

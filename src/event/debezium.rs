@@ -1,5 +1,5 @@
-//! Debezium's type table: the values that its PostgreSQL connector gives with its default settings, in
-//! JSON without schemas.
+//! Debezium's type table: the values that its PostgreSQL connector gives, in JSON without schemas. With
+//! its default settings they are these; `handling` has the others.
 //!
 //! | type | JSON |
 //! |---|---|
@@ -25,19 +25,28 @@
 //!
 //! Each line is what version 3.6.1 was seen to give.
 
+mod absent;
 mod bits;
+mod handling;
+mod list;
+mod map;
 mod number;
+mod opaque;
 mod point;
 mod temporal;
 mod text;
 
-use super::array::{self, DIMENSIONS_MAX};
+pub use handling::{
+    BinaryHandling, DecimalHandling, Handling, HstoreHandling, IntervalHandling, NameAdjustment,
+    Placeholder, TimeHandling,
+};
+
 use super::builtin::builtin_array;
-use super::hstore;
-use super::json::{self, Unexpected};
+use super::json::Unexpected;
 use super::kind::Kind;
 use super::table::{ColumnShape, TypeShape};
 use super::value;
+pub(super) use temporal::Unit;
 
 /// The JSON form of a column's values in this table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,26 +56,42 @@ pub(super) enum Form {
     Real,
     Double,
     Text,
-    Bytea,
+    Bytea(BinaryHandling),
     Date,
-    TimeMillis,
-    TimeMicros,
+    IsoDate,
+    Time(Unit),
     TimeTz,
-    TimestampMillis,
-    TimestampMicros,
+    Timestamp(Unit),
     TimestampTz {
         fraction_digits: usize,
     },
-    Interval,
+    Interval(IntervalHandling),
     Decimal {
         scale: usize,
     },
     VariableDecimal,
-    Money,
+    /// A decimal as floating-point number.
+    DecimalDouble,
+    /// A decimal's digits, at least so many behind the point.
+    DecimalText {
+        scale: usize,
+    },
+    /// A decimal's digits as a number, in the header of a changed key.
+    HeaderDecimal {
+        scale: usize,
+    },
+    /// A string in the header of a changed key.
+    HeaderText,
+    Money(DecimalHandling),
     Bit,
     Bits,
-    Hstore,
+    Hstore(HstoreHandling),
     Point,
+    /// PostgreSQL's own text as bytes, of a type that Debezium has no form for.
+    Opaque {
+        handling: BinaryHandling,
+        geometric: bool,
+    },
     Array {
         element: Box<Kind>,
         delimiter: u8,
@@ -79,32 +104,55 @@ pub(super) enum Form {
     Dropped,
 }
 
-/// What Debezium says of a value that the server did not send.
-const UNAVAILABLE: &str = "__debezium_unavailable_value";
-
 impl Form {
-    pub(super) fn of(column: &ColumnShape) -> Self {
-        match &column.resolved {
-            Some(shape) => Form::of_shape(shape, column.type_modifier),
-            None => Form::of_builtin(column.type_oid, column.type_modifier),
+    pub(super) fn of(column: &ColumnShape, handling: &Handling) -> Self {
+        let found = match &column.resolved {
+            Some(shape) => Form::of_shape(shape, column.type_modifier, handling),
+            None => Form::of_builtin(column.type_oid, column.type_modifier, handling),
+        };
+        if found == Form::Dropped && handling.include_unknown && !is_never_there(column.type_oid) {
+            return Form::opaque(column, handling);
+        }
+        found
+    }
+
+    fn opaque(column: &ColumnShape, handling: &Handling) -> Self {
+        let opaque = |type_oid| Form::Opaque {
+            handling: handling.binary,
+            geometric: opaque::is_geometric(type_oid),
+        };
+        match (&column.resolved, builtin_array(column.type_oid)) {
+            (Some(TypeShape::Array { element, delimiter }), _) => {
+                let element = if let TypeShape::Builtin(oid) = **element {
+                    oid
+                } else {
+                    0
+                };
+                Form::array(opaque(element), *delimiter)
+            }
+            (_, Some((element, delimiter))) => Form::array(opaque(element), delimiter),
+            _ => opaque(column.type_oid),
         }
     }
 
-    fn of_shape(shape: &TypeShape, modifier: i32) -> Self {
+    fn of_shape(shape: &TypeShape, modifier: i32, handling: &Handling) -> Self {
         match shape {
-            TypeShape::Builtin(oid) => Form::of_builtin(*oid, modifier),
+            TypeShape::Builtin(oid) => Form::of_builtin(*oid, modifier, handling),
             TypeShape::Enum(_) => Form::Text,
             TypeShape::Extension(name) => match name.as_str() {
-                "hstore" => Form::Hstore,
-                "citext" | "ltree" => Form::Text,
+                "hstore" => Form::Hstore(handling.hstore),
+                "citext" | "ltree" | "isbn" => Form::Text,
                 _ => Form::Dropped,
             },
             TypeShape::Array { element, delimiter } => {
                 let ltree = TypeShape::Extension("ltree".to_owned());
                 if matches!(**element, TypeShape::Enum(_)) || **element == ltree {
                     Form::TextsOrNull
+                } else if matches!(**element, TypeShape::Builtin(_)) {
+                    // Of a domain: Debezium does not look behind an element's type.
+                    Form::Dropped
                 } else {
-                    Form::array(Form::of_shape(element, modifier), *delimiter)
+                    Form::array(Form::of_shape(element, modifier, handling), *delimiter)
                 }
             }
             TypeShape::Composite(_)
@@ -114,14 +162,13 @@ impl Form {
         }
     }
 
-    fn of_builtin(oid: u32, modifier: i32) -> Self {
+    fn of_builtin(oid: u32, modifier: i32, handling: &Handling) -> Self {
         match builtin_array(oid) {
-            None => Form::of_scalar(oid, modifier),
+            None => Form::of_scalar(oid, modifier, handling),
             Some((1560, _)) => Form::Null, // bit
-            // name, xml, point, money, interval, varbit
-            Some((19 | 142 | 600 | 790 | 1186 | 1562, _)) => Form::Dropped,
+            Some(_) if is_never_there(oid) => Form::Dropped,
             Some((element, delimiter)) => {
-                Form::array(Form::of_scalar(element, modifier), delimiter)
+                Form::array(Form::of_scalar(element, modifier, handling), delimiter)
             }
         }
     }
@@ -137,28 +184,27 @@ impl Form {
     }
 
     /// Oids are those of `pg_type.dat`, which never change.
-    fn of_scalar(oid: u32, modifier: i32) -> Self {
+    fn of_scalar(oid: u32, modifier: i32, handling: &Handling) -> Self {
         match oid {
             16 => Form::Boolean,
-            17 => Form::Bytea,
+            17 => Form::Bytea(handling.binary),
             20 | 21 | 23 | 26 => Form::Integer, // int8, int2, int4, oid
             600 => Form::Point,
             700 => Form::Real,
             701 => Form::Double,
-            790 => Form::Money,
+            790 => Form::Money(handling.decimal),
+            1082 if handling.time == TimeHandling::IsoString => Form::IsoDate,
             1082 => Form::Date,
-            1083 if (0..=3).contains(&modifier) => Form::TimeMillis,
-            1083 => Form::TimeMicros,
-            1114 if (0..=3).contains(&modifier) => Form::TimestampMillis,
-            1114 => Form::TimestampMicros,
+            1083 => Form::Time(time_unit(modifier, handling.time)),
+            1114 => Form::Timestamp(timestamp_unit(modifier, handling.time)),
             1184 => Form::TimestampTz {
                 fraction_digits: usize::try_from(modifier).map_or(6, |digits| digits.min(6)),
             },
-            1186 => Form::Interval,
+            1186 => Form::Interval(handling.interval),
             1266 => Form::TimeTz,
-            1560 if modifier == 1 => Form::Bit,
+            1560 | 1562 if modifier == 1 => Form::Bit,
             1560 | 1562 => Form::Bits,
-            1700 => number::of_modifier(modifier),
+            1700 => number::of_modifier(modifier, handling.decimal),
             // "char", name, text, json, xml, cidr, macaddr8, macaddr, inet, bpchar, varchar, uuid,
             // tsvector, jsonb
             18 | 19 | 25 | 114 | 142 | 650 | 774 | 829 | 869 | 1042 | 1043 | 2950 | 3614 | 3802 => {
@@ -170,20 +216,13 @@ impl Form {
         }
     }
 
-    /// Appends the placeholder of a TOAST value that the server did not send, of a type by its oid.
-    pub(super) fn unavailable(&self, type_oid: u32, out: &mut Vec<u8>) {
-        if *self == Form::Text {
-            text::string(UNAVAILABLE, out);
-        } else if *self == Form::Bytea {
-            number::base64(UNAVAILABLE.as_bytes(), out);
-        } else if *self == Form::Hstore {
-            let object = format!(r#"{{"{UNAVAILABLE}":"{UNAVAILABLE}"}}"#);
-            text::string(&object, out);
-        } else if matches!(self, Form::Array { .. }) {
-            unavailable_array(type_oid, out);
-        } else if *self != Form::Dropped {
-            out.extend_from_slice(b"null");
+    /// The form that the headers of a changed key have it in, which are text made of Java's objects;
+    /// `None` if it is the same.
+    pub(super) fn of_header(&self) -> Option<Form> {
+        if let Form::Decimal { scale } = self {
+            return Some(Form::HeaderDecimal { scale: *scale });
         }
+        (*self == Form::Text).then_some(Form::HeaderText)
     }
 
     /// What its text has to look like, for error messages.
@@ -192,23 +231,55 @@ impl Form {
             Form::Boolean => "t or f",
             Form::Integer => "an integer",
             Form::Real | Form::Double => "a floating-point number",
-            Form::Text => "utf-8",
-            Form::Bytea => "bytes in hexadecimal",
-            Form::Date => "a date in ISO form",
-            Form::TimeMillis | Form::TimeMicros | Form::TimeTz => "a time in ISO form",
-            Form::TimestampMillis | Form::TimestampMicros | Form::TimestampTz { .. } => {
-                "a timestamp in ISO form"
-            }
-            Form::Interval => "an ISO 8601 duration",
-            Form::Decimal { .. } | Form::VariableDecimal => "a decimal number of its scale",
-            Form::Money => "an amount with lc_monetary = 'C'",
+            Form::Text | Form::HeaderText => "utf-8",
+            Form::Bytea(_) => "bytes in hexadecimal",
+            Form::Date | Form::IsoDate => "a date in ISO form",
+            Form::Time(_) | Form::TimeTz => "a time in ISO form",
+            Form::Timestamp(_) | Form::TimestampTz { .. } => "a timestamp in ISO form",
+            Form::Interval(_) => "an ISO 8601 duration",
+            Form::Decimal { .. }
+            | Form::VariableDecimal
+            | Form::DecimalDouble
+            | Form::DecimalText { .. }
+            | Form::HeaderDecimal { .. } => "a decimal number of its scale",
+            Form::Money(_) => "an amount with lc_monetary = 'C'",
             Form::Bit | Form::Bits => "a bit string",
-            Form::Hstore => "an hstore",
+            Form::Hstore(_) => "an hstore",
             Form::Point => "a point",
+            Form::Opaque { .. } => "utf-8",
             Form::Array { .. } | Form::TextsOrNull => "an array",
             Form::Null | Form::Dropped => "anything",
         }
     }
+}
+
+fn time_unit(modifier: i32, handling: TimeHandling) -> Unit {
+    match handling {
+        TimeHandling::AdaptiveMicroseconds => Unit::Micros,
+        TimeHandling::Adaptive
+        | TimeHandling::Connect
+        | TimeHandling::Microseconds
+        | TimeHandling::Nanoseconds
+        | TimeHandling::IsoString => timestamp_unit(modifier, handling),
+    }
+}
+
+fn timestamp_unit(modifier: i32, handling: TimeHandling) -> Unit {
+    match handling {
+        TimeHandling::Adaptive | TimeHandling::AdaptiveMicroseconds => match modifier {
+            0..=3 => Unit::Millis,
+            _ => Unit::Micros,
+        },
+        TimeHandling::Connect => Unit::Millis,
+        TimeHandling::Microseconds => Unit::Micros,
+        TimeHandling::Nanoseconds => Unit::Nanos,
+        TimeHandling::IsoString => Unit::Iso,
+    }
+}
+
+/// Arrays that no setting brings: of xml, points, money, names, refcursors, intervals and varbit.
+fn is_never_there(type_oid: u32) -> bool {
+    matches!(type_oid, 143 | 791 | 1003 | 1017 | 1187 | 1563 | 2201)
 }
 
 /// Appends the JSON form of a value. `scratch` is reused.
@@ -224,156 +295,43 @@ pub(super) fn write(
         Form::Real => number::real(text, out),
         Form::Double => number::double(text, out),
         Form::Text => text::write(text, out),
-        Form::Bytea => value::bytea(text, out),
+        Form::Bytea(handling) => opaque::bytea(text, *handling, scratch, out),
         Form::Date => temporal::date(text, out),
-        Form::TimeMillis => temporal::time(text, 1000, out),
-        Form::TimeMicros => temporal::time(text, 1, out),
+        Form::IsoDate => temporal::iso_date(text, out),
+        Form::Time(unit) => temporal::time(text, *unit, out),
         Form::TimeTz => temporal::zoned_time(text, out),
-        Form::TimestampMillis => temporal::timestamp(text, temporal::Unit::Millis, out),
-        Form::TimestampMicros => temporal::timestamp(text, temporal::Unit::Micros, out),
+        Form::Timestamp(unit) => temporal::timestamp(text, *unit, out),
         Form::TimestampTz { fraction_digits } => {
             temporal::zoned_timestamp(text, *fraction_digits, out)
         }
-        Form::Interval => temporal::interval(text, out),
+        Form::Interval(IntervalHandling::Numeric) => temporal::interval(text, out),
+        Form::Interval(IntervalHandling::String) => temporal::iso_interval(text, out),
         Form::Decimal { scale } => number::decimal(text, *scale, scratch, out),
         Form::VariableDecimal => number::variable_decimal(text, scratch, out),
-        Form::Money => number::money(text, scratch, out),
+        Form::DecimalDouble => number::decimal_double(text, out),
+        Form::DecimalText { scale } => number::decimal_text(text, *scale, out),
+        Form::HeaderDecimal { scale } => number::header_decimal(text, *scale, out),
+        Form::HeaderText => {
+            text::write_header(text, out);
+            Ok(())
+        }
+        Form::Money(handling) => number::money(text, *handling, scratch, out),
         Form::Bit => bits::single(text, out),
         Form::Bits => bits::write(text, scratch, out),
-        Form::Hstore => hstore_string(text, scratch, out),
+        Form::Hstore(HstoreHandling::Json) => map::write_quoted(text, scratch, out),
+        Form::Hstore(HstoreHandling::Map) => map::write(text, text::write, scratch, out),
         Form::Point => point::write(text, out),
-        Form::Array { element, delimiter } => write_array(text, element, *delimiter, scratch, out),
-        Form::TextsOrNull => texts_or_null(text, scratch, out),
+        Form::Opaque {
+            handling,
+            geometric,
+        } => opaque::write(text, *handling, *geometric, scratch, out),
+        Form::Array { element, delimiter } => list::write(text, element, *delimiter, scratch, out),
+        Form::TextsOrNull => list::texts_or_null(text, scratch, out),
         Form::Null => {
             out.extend_from_slice(b"null");
             Ok(())
         }
         Form::Dropped => Ok(()),
-    }
-}
-
-fn hstore_string(text: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Unexpected> {
-    let start = out.len();
-    hstore::write(text, scratch, out)?;
-    scratch.clear();
-    scratch.extend_from_slice(out.get(start..).unwrap_or_default());
-    out.truncate(start);
-    text::write(scratch, out)
-}
-
-fn write_array(
-    text: &[u8],
-    element: &Kind,
-    delimiter: u8,
-    scratch: &mut Vec<u8>,
-    out: &mut Vec<u8>,
-) -> Result<(), Unexpected> {
-    let start = out.len();
-    array::write(text, element, delimiter, DIMENSIONS_MAX, scratch, out)?;
-    let written = out.get(start..).unwrap_or_default();
-    if written.starts_with(b"[[") {
-        let rows = rows(text);
-        out.truncate(start);
-        out.push(b'[');
-        for row in 0..rows {
-            out.extend_from_slice(if row == 0 { b"null" } else { b",null" });
-        }
-        out.push(b']');
-    } else if is_decimal(element) && text.iter().any(|byte| matches!(byte, b'a' | b'f')) {
-        // One NaN or Infinity, and Debezium gives up the array.
-        out.truncate(start);
-        out.extend_from_slice(b"null");
-    }
-    Ok(())
-}
-
-fn texts_or_null(text: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<(), Unexpected> {
-    let start = out.len();
-    array::write(
-        text,
-        &Kind::Debezium(Form::Text),
-        b',',
-        DIMENSIONS_MAX,
-        scratch,
-        out,
-    )?;
-    if holds_null(out.get(start..).unwrap_or_default()) {
-        out.truncate(start);
-        out.extend_from_slice(b"null");
-    }
-    Ok(())
-}
-
-/// Whether a JSON array of strings holds a null: it is all that has an `n` outside of quotes.
-fn holds_null(json: &[u8]) -> bool {
-    let mut within = false;
-    let mut bytes = json.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => {
-                bytes.next();
-            }
-            b'"' => within = !within,
-            b'n' if !within => return true,
-            _ => {}
-        }
-    }
-    false
-}
-
-fn is_decimal(kind: &Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Debezium(Form::Decimal { .. } | Form::VariableDecimal)
-    )
-}
-
-/// How many arrays the outermost array holds.
-fn rows(text: &[u8]) -> usize {
-    let (mut rows, mut depth, mut quoted) = (0, 0_usize, false);
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => {
-                bytes.next();
-            }
-            b'"' => quoted = !quoted,
-            b'{' if !quoted => {
-                rows += usize::from(depth == 1);
-                depth += 1;
-            }
-            b'}' if !quoted => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    rows
-}
-
-/// An array of one placeholder; numbers are the placeholder's bytes. Debezium fails to convert it to
-/// the elements of most types.
-fn unavailable_array(type_oid: u32, out: &mut Vec<u8>) {
-    match type_oid {
-        // integer, bigint, date
-        1007 | 1016 | 1182 => {
-            for (place, byte) in UNAVAILABLE.bytes().enumerate() {
-                out.push(if place == 0 { b'[' } else { b',' });
-                json::number(byte, out);
-            }
-            out.push(b']');
-        }
-        // json, text, varchar, jsonb
-        199 | 1009 | 1015 | 3807 => {
-            out.push(b'[');
-            text::string(UNAVAILABLE, out);
-            out.push(b']');
-        }
-        1001 => {
-            out.push(b'[');
-            number::base64(UNAVAILABLE.as_bytes(), out);
-            out.push(b']');
-        }
-        2951 => out.extend_from_slice(br#"["b68a35a7-17ad-35b3-af2a-ae46edb4545a"]"#),
-        _ => out.extend_from_slice(b"null"),
     }
 }
 

@@ -25,9 +25,10 @@ use std::sync::Arc;
 
 use super::change::{Change, SnapshotFlag, SnapshotRead, Transaction};
 use super::context::Context;
+use super::debezium::Handling;
 use super::error::EncodeError;
 use super::extra::Extras;
-use super::image::{Filled, IdentityOnly, KeySource, NOTHING, write_image, write_key, write_names};
+use super::image::{Filled, IdentityOnly, KeySource, NOTHING, write_image, write_names};
 use super::plan::{Plan, quoted_content};
 use super::row::{OldRow, Row};
 use super::schema::{Described, schemas};
@@ -50,6 +51,8 @@ pub struct SourceName {
 pub struct Format {
     /// How column values and `source` look.
     pub values: ValueFormat,
+    /// How Debezium's values look that can look in several ways.
+    pub handling: Handling,
     /// What a truncate becomes.
     pub truncate: TruncateFormat,
     /// Whether a tombstone follows a delete.
@@ -70,6 +73,7 @@ impl Default for Format {
     fn default() -> Self {
         Format {
             values: ValueFormat::Lossless,
+            handling: Handling::default(),
             truncate: TruncateFormat::EachPartition,
             tombstones: true,
             shape: Shape::Envelope,
@@ -328,14 +332,30 @@ impl Encoder {
         }
         all_or_nothing(out, |out| {
             let key = self.key(plan, new, KeySource::WholeRow, out)?;
-            let before = match old {
-                OldRow::Full(old) => Some(old),
-                OldRow::Key(_) => None,
-            };
-            let value = self.value(plan, Op::Update, change, before, Some(new), out)?;
+            let value = self.update_value(plan, change, old, new, out)?;
             let headers = self.headers(plan, Op::Update, change, None, out);
             self.record(plan, key, value, headers, out)
         })
+    }
+
+    /// The old row is there if it was sent as a whole. Debezium also shows an identity that changed
+    /// beside the record key.
+    fn update_value<R: Row>(
+        &mut self,
+        plan: &Plan,
+        change: Change,
+        old: OldRow<R>,
+        new: Filled<R>,
+        out: &mut Batch,
+    ) -> Result<Range<usize>, EncodeError> {
+        match old {
+            OldRow::Full(old) => self.value(plan, Op::Update, change, Some(old), Some(new), out),
+            OldRow::Key(old) if self.format.values == ValueFormat::Debezium => {
+                let before = Some(IdentityOnly(old));
+                self.value(plan, Op::Update, change, before, Some(new), out)
+            }
+            OldRow::Key(_) => self.value(plan, Op::Update, change, NOTHING, Some(new), out),
+        }
     }
 
     /// The second half of a key change alone: a row that came to this key from another.
@@ -433,13 +453,11 @@ impl Encoder {
             return self.flat_row(flat, plan, Op::Delete, change, columns, out);
         }
         match old {
-            OldRow::Key(old) if self.format.values == ValueFormat::Lossless => {
+            OldRow::Key(old) => {
                 let before = Some(IdentityOnly(old));
                 self.value(plan, Op::Delete, change, before, NOTHING, out)
             }
-            OldRow::Key(old) | OldRow::Full(old) => {
-                self.value(plan, Op::Delete, change, Some(old), NOTHING, out)
-            }
+            OldRow::Full(old) => self.value(plan, Op::Delete, change, Some(old), NOTHING, out),
         }
     }
 
@@ -455,46 +473,14 @@ impl Encoder {
         let old_key = self.old_key(plan, old, out)?;
         let new_key = self.key(plan, new, KeySource::WholeRow, out)?;
         let envelope = self.format.shape == Shape::Envelope;
-        let moved_to = new_key.clone().filter(|_| envelope);
-        self.disappear(plan, change, old, (old_key.clone(), moved_to), out)?;
+        let (moved_from, moved_to) = self.moved(plan, old, (&old_key, new, &new_key), out)?;
+        let moved_to = moved_to.filter(|_| envelope);
+        self.disappear(plan, change, old, (old_key, moved_to), out)?;
         let value = self.value(plan, Op::Create, change, NOTHING, Some(new), out)?;
-        let moved = old_key.filter(|_| envelope);
+        let moved = moved_from.filter(|_| envelope);
         let moved = moved.as_ref().map(|key| (OLD_KEY_HEADER, key));
         let headers = self.headers(plan, Op::Create, change, moved, out);
         self.record(plan, new_key, value, headers, out)
-    }
-
-    fn old_key<R: Row>(
-        &mut self,
-        plan: &Plan,
-        old: OldRow<R>,
-        out: &mut Batch,
-    ) -> Result<Key, EncodeError> {
-        match old {
-            OldRow::Key(old) => self.key(plan, old, KeySource::IdentityOfOldRow, out),
-            OldRow::Full(old) => self.key(plan, old, KeySource::WholeRow, out),
-        }
-    }
-
-    #[inline]
-    fn key<R: Row>(
-        &mut self,
-        plan: &Plan,
-        row: R,
-        source: KeySource,
-        out: &mut Batch,
-    ) -> Result<Key, EncodeError> {
-        if plan.key.is_empty() {
-            return Ok(None);
-        }
-        let start = out.bytes.len();
-        let frame = &plan.key_frame;
-        frame.open(&mut out.bytes);
-        write_key(plan, row, source, &mut self.scratch, &mut out.bytes)?;
-        frame
-            .close(start, &mut self.framing, &mut out.bytes)
-            .map_err(|failed| failed.of_table(plan.full_name()))?;
-        Ok(Some(start..out.bytes.len()))
     }
 
     /// Appends an envelope, or the flat row of `after`.
@@ -660,5 +646,6 @@ pub(super) fn header_index(out: &Batch) -> u32 {
     u32::try_from(out.headers.len()).unwrap_or(u32::MAX)
 }
 
+mod key;
 #[cfg(test)]
 mod tests;

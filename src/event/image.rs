@@ -2,7 +2,7 @@
 
 use super::error::EncodeError;
 use super::json::Unexpected;
-use super::plan::{Plan, PlanColumn, quoted_content};
+use super::plan::{KeyColumn, Plan, PlanColumn, quoted_content};
 use super::row::{Column, Row};
 use super::value;
 
@@ -27,7 +27,7 @@ impl<R: Row> Row for Filled<R> {
 }
 
 /// An old row of which only the identity's columns were sent. Those are never null (PostgreSQL asks
-/// it of the index), so the nulls are the columns that were not sent: they are left out.
+/// it of the index), so the nulls are the columns that were not sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct IdentityOnly<R>(pub(super) R);
 
@@ -38,6 +38,10 @@ impl<R: Row> Row for IdentityOnly<R> {
             Column::Null => Column::Unchanged,
             Column::Unchanged | Column::Text(_) => column,
         })
+    }
+
+    fn is_identity(&self) -> bool {
+        true
     }
 }
 
@@ -62,6 +66,7 @@ pub(super) fn write_image(
     bytes: &mut Vec<u8>,
 ) -> Result<bool, EncodeError> {
     let start = bytes.len();
+    let is_identity = row.is_identity();
     let mut unchanged = false;
     let mut planned = plan.columns.iter();
     for value in row.columns() {
@@ -69,7 +74,7 @@ pub(super) fn write_image(
             return Err(column_count(plan, row));
         };
         match value {
-            Column::Unchanged => match &column.unchanged {
+            Column::Unchanged => match column.placeholder(is_identity) {
                 Some(placeholder) => bytes.extend_from_slice(placeholder),
                 None => unchanged = true,
             },
@@ -93,12 +98,13 @@ pub(super) fn write_image(
 #[inline]
 pub(super) fn write_key(
     plan: &Plan,
+    columns: &[KeyColumn],
     row: impl Row,
     source: KeySource,
     scratch: &mut Vec<u8>,
     bytes: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    for key in &plan.key {
+    for key in columns {
         let value = row.columns().nth(key.index);
         match value.ok_or_else(|| column_count(plan, row))? {
             Column::Text(text) => write_text(&key.column, text, scratch, bytes)

@@ -21,8 +21,8 @@
 use super::array::DIMENSIONS_MAX;
 use super::builtin::builtin_array;
 use super::composite::Field;
-use super::debezium::Form;
-use super::encoder::ValueFormat;
+use super::debezium::{Form, Handling};
+use super::encoder::{Format, ValueFormat};
 use super::plan::Label;
 use super::selection::Transform;
 use super::table::{ColumnShape, TypeShape};
@@ -61,9 +61,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) fn of(column: &ColumnShape, values: ValueFormat) -> Self {
-        if values == ValueFormat::Debezium {
-            return Kind::Debezium(Form::of(column));
+    pub(super) fn of(column: &ColumnShape, format: &Format) -> Self {
+        if format.values == ValueFormat::Debezium {
+            return Kind::Debezium(Form::of(column, &format.handling));
         }
         match &column.resolved {
             Some(shape) => Kind::of_shape(shape),
@@ -75,12 +75,12 @@ impl Kind {
     pub(super) fn transformed(
         column: &ColumnShape,
         transform: &Transform,
-        values: ValueFormat,
+        format: &Format,
     ) -> Self {
         match transform {
             Transform::Excluded => Kind::Excluded,
             Transform::Mask(_) | Transform::Hash(_) | Transform::Truncate(_) => {
-                Kind::Transformed(Box::new((transform.clone(), Kind::of(column, values))))
+                Kind::Transformed(Box::new((transform.clone(), Kind::of(column, format))))
             }
         }
     }
@@ -193,11 +193,30 @@ impl Kind {
         matches!(self, Kind::Text | Kind::Plain)
     }
 
+    /// Appends what an old row shows of a column outside of the replica identity; `false` if nothing
+    /// does, and the column is left out.
+    pub(super) fn not_sent(&self, column: &ColumnShape, out: &mut Vec<u8>) -> bool {
+        if let Kind::Debezium(form) = self {
+            if *form != Form::Dropped {
+                form.not_sent(column, out);
+            }
+            return true;
+        }
+        let Kind::Transformed(transformed) = self else {
+            return false;
+        };
+        let shown = matches!(transformed.1, Kind::Debezium(_));
+        if shown {
+            out.extend_from_slice(b"null");
+        }
+        shown
+    }
+
     /// Appends what stands for a value that the server did not send; `false` if nothing does, and the
     /// column is left out and named.
-    pub(super) fn unchanged(&self, type_oid: u32, out: &mut Vec<u8>) -> bool {
+    pub(super) fn unchanged(&self, type_oid: u32, handling: &Handling, out: &mut Vec<u8>) -> bool {
         match self {
-            Kind::Debezium(form) => form.unavailable(type_oid, out),
+            Kind::Debezium(form) => form.unavailable(type_oid, handling, out),
             Kind::Excluded => {}
             Kind::Transformed(transformed) => match &transformed.0 {
                 // It is the same whatever the value is, which is never null here.
@@ -206,7 +225,7 @@ impl Kind {
                     return mask.is_ok();
                 }
                 Transform::Excluded | Transform::Hash(_) | Transform::Truncate(_) => {
-                    return transformed.1.unchanged(type_oid, out);
+                    return transformed.1.unchanged(type_oid, handling, out);
                 }
             },
             Kind::Boolean

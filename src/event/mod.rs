@@ -45,6 +45,10 @@ pub use batch::{Batch, Header, Record};
 pub use change::{
     Change, HEARTBEAT_PREFIX, LogicalMessage, Operations, SnapshotFlag, SnapshotRead, Transaction,
 };
+pub use debezium::{
+    BinaryHandling, DecimalHandling, Handling, HstoreHandling, IntervalHandling, NameAdjustment,
+    Placeholder, TimeHandling,
+};
 pub use default::ColumnDefault;
 pub use encoder::{
     Encoder, Encoding, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, SourceName, TruncateFormat,

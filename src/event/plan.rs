@@ -19,6 +19,8 @@ pub struct Plan {
     pub(super) replica_identity: ReplicaIdentity,
     pub(super) columns: Box<[PlanColumn]>,
     pub(super) key: Box<[KeyColumn]>,
+    /// The key as headers have it, where that differs.
+    pub(super) header_key: Option<Box<[KeyColumn]>>,
     /// `shop","table":"orders`, which goes between the quotes of `"schema":"…"`.
     pub(super) source: Box<[u8]>,
     pub(super) key_frame: Frame,
@@ -36,8 +38,10 @@ pub(super) struct PlanColumn {
     pub(super) label: Label,
     /// `,"name":null`, or nothing for a column that is left out.
     pub(super) null: Box<[u8]>,
-    /// What stands for a value that the server did not send; without it, it is left out and named.
+    /// What stands for a TOAST value that the server did not send; without it, it is left out and named.
     pub(super) unchanged: Option<Box<[u8]>>,
+    /// What stands in an old row for a column outside of the identity; without it, it is left out.
+    pub(super) not_sent: Option<Box<[u8]>>,
 }
 
 impl PlanColumn {
@@ -60,28 +64,46 @@ impl PlanColumn {
             label,
             null: null.into(),
             unchanged: None,
+            not_sent: None,
         }
     }
 
     fn of(column: &ColumnShape, transform: Option<&Transform>, format: &Format) -> Self {
         let kind = match transform {
-            Some(transform) => Kind::transformed(column, transform, format.values),
-            None => Kind::of(column, format.values),
+            Some(transform) => Kind::transformed(column, transform, format),
+            None => Kind::of(column, format),
         };
         let kind = match format.encoding {
             Encoding::Json => kind,
             Encoding::JsonSchema | Encoding::Avro => kind.with_flat_arrays(),
         };
-        let mut planned = PlanColumn::new(b',', &column.name, kind);
+        let field = format.handling.names.field(&column.name);
+        let mut planned = PlanColumn::new(b',', &field, kind);
+        planned.name.clone_from(&column.name);
         let mut unchanged = Vec::new();
         planned.label.append(&mut unchanged);
-        let mut stands_in = planned.kind.unchanged(column.type_oid, &mut unchanged);
+        let mut not_sent = unchanged.clone();
+        if planned.kind.not_sent(column, &mut not_sent) {
+            planned.not_sent = Some(not_sent.into());
+        }
+        let (kind, type_oid) = (&planned.kind, column.type_oid);
+        let mut stands_in = kind.unchanged(type_oid, &format.handling, &mut unchanged);
         if !stands_in && has_placeholder(format) && planned.kind.is_string() {
             write_unavailable(&mut unchanged);
             stands_in = true;
         }
         planned.unchanged = stands_in.then(|| unchanged.into());
         planned
+    }
+
+    /// What stands for a value that was not sent: of an old row's identity, or of an update.
+    pub(super) fn placeholder(&self, is_identity: bool) -> Option<&[u8]> {
+        let placeholder = if is_identity {
+            &self.not_sent
+        } else {
+            &self.unchanged
+        };
+        placeholder.as_deref()
     }
 
     fn is_dropped(&self) -> bool {
@@ -158,6 +180,32 @@ pub(super) struct KeyColumn {
     pub(super) column: PlanColumn,
 }
 
+impl KeyColumn {
+    fn new(index: usize, place: usize, column: &PlanColumn, format: &Format) -> Self {
+        let first = if place == 0 { b'{' } else { b',' };
+        let field = format.handling.names.field(&column.name);
+        let mut planned = PlanColumn::new(first, &field, column.kind.clone());
+        planned.name.clone_from(&column.name);
+        KeyColumn {
+            index,
+            column: planned,
+        }
+    }
+
+    /// The same as the headers of a changed key have it, if that differs.
+    fn of_header(&self) -> Option<Self> {
+        let Kind::Debezium(form) = &self.column.kind else {
+            return None;
+        };
+        let mut column = self.column.clone();
+        column.kind = Kind::Debezium(form.of_header()?);
+        Some(KeyColumn {
+            index: self.index,
+            column,
+        })
+    }
+}
+
 impl Plan {
     /// `transforms` are those of the table's columns, if any has one.
     pub(super) fn new(
@@ -178,23 +226,21 @@ impl Plan {
         let mut source = quoted_content(&table.schema);
         source.extend_from_slice(b"\",\"table\":\"");
         source.extend(quoted_content(&table.name));
-        let key = table
+        let key: Box<[KeyColumn]> = table
             .key
             .iter()
             .filter_map(|index| columns.get(*index).map(|column| (*index, column)))
             .filter(|(_, column)| !column.is_dropped())
             .enumerate()
-            .map(|(place, (index, column))| KeyColumn {
-                index,
-                column: PlanColumn::new(
-                    if place == 0 { b'{' } else { b',' },
-                    &column.name,
-                    column.kind.clone(),
-                ),
-            })
+            .map(|(place, (index, column))| KeyColumn::new(index, place, column, format))
             .collect();
+        // With schemas a header is a struct as the key itself is.
+        let differs = format.encoding == Encoding::Json
+            && key.iter().any(|column| column.of_header().is_some());
+        let of_header = |column: &KeyColumn| column.of_header().unwrap_or_else(|| column.clone());
         Plan {
             topic,
+            header_key: differs.then(|| key.iter().map(of_header).collect()),
             schema: table.schema.clone(),
             table: table.name.clone(),
             replica_identity: table.replica_identity,

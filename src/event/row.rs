@@ -18,6 +18,11 @@ pub enum Column<'a> {
 pub trait Row: Copy {
     /// The columns.
     fn columns(&self) -> impl Iterator<Item = Column<'_>>;
+
+    /// Whether the columns that are unchanged are those outside of the replica identity.
+    fn is_identity(&self) -> bool {
+        false
+    }
 }
 
 impl Row for &[Column<'_>] {

@@ -71,7 +71,7 @@ pub struct ColumnShape {
 /// log; a column that it no longer has is nullable and without default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnFacts {
-    /// `not null`.
+    /// `not null`, of the column or of the domain that is its type.
     pub not_null: bool,
     /// Its default. A generated column has none.
     pub default: Option<ColumnDefault>,

@@ -228,7 +228,7 @@ async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
     // stored generated column can be published; a virtual one has no place in the log.
     const COLUMNS: &str = "
         select a.attname::text, a.atttypid, a.atttypmod, format_type(a.atttypid, a.atttypmod),
-               a.attnotnull,
+               a.attnotnull or exists (select from pg_type t where t.oid = a.atttypid and t.typnotnull),
                (select array_position(i.indkey::smallint[], a.attnum) from pg_index i
                  where i.indrelid = a.attrelid and i.indisprimary
                    and array_position(i.indkey::smallint[], a.attnum) < i.indnkeyatts),

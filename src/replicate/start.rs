@@ -530,6 +530,7 @@ pub(super) fn event_format(format: Format, record_bytes_max: usize) -> event::Fo
             Truncate::Once => TruncateFormat::Once,
             Truncate::Skip => TruncateFormat::Skip,
         },
+        handling: format.handling,
         tombstones: format.tombstones,
         shape: format.shape,
         headers: format.headers,

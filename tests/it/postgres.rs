@@ -730,7 +730,7 @@ async fn columns_have_their_facts() {
     let numeric = |precision: i32, scale: i32| (precision << 16 | scale) + 4;
     let expected = [
         (-1, true, default("5", Some("5"))),
-        (numeric(12, 2), false, None),
+        (numeric(12, 2), true, None),
         (numeric(12, 2), false, default("'-1'::integer", Some("-1"))),
         (numeric(5, 0), false, None),
         (-1, false, default("now()", None)),

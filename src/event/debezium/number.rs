@@ -7,19 +7,25 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::super::json::{self, Unexpected};
-use super::Form;
+use super::{DecimalHandling, Form};
 
 /// Decimal digits that are taken in one step: 10⁹ times a byte and a carry are far below 2⁶⁴.
 const CHUNK: usize = 9;
 
 /// The form of a numeric with that modifier, which is 4 more than `precision << 16 | scale`.
-pub(super) fn of_modifier(modifier: i32) -> Form {
-    match modifier.checked_sub(4) {
-        Some(packed @ 0..) => Form::Decimal {
-            // Eleven bits; a negative scale is taken for a large one, as Debezium does.
-            scale: usize::try_from(packed & 0x7FF).unwrap_or_default(),
+pub(super) fn of_modifier(modifier: i32, handling: DecimalHandling) -> Form {
+    let scale = match modifier.checked_sub(4) {
+        // Eleven bits; a negative scale is taken for a large one, as Debezium does.
+        Some(packed @ 0..) => usize::try_from(packed & 0x7FF).ok(),
+        _ => None,
+    };
+    match (handling, scale) {
+        (DecimalHandling::Precise, Some(scale)) => Form::Decimal { scale },
+        (DecimalHandling::Precise, None) => Form::VariableDecimal,
+        (DecimalHandling::Double, _) => Form::DecimalDouble,
+        (DecimalHandling::String, scale) => Form::DecimalText {
+            scale: scale.unwrap_or_default(),
         },
-        _ => Form::VariableDecimal,
     }
 }
 
@@ -62,9 +68,65 @@ pub(super) fn variable_decimal(
     Ok(())
 }
 
+/// A numeric as floating-point number.
+pub(super) fn decimal_double(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
+    if special(text, out) {
+        return Ok(());
+    }
+    let value = parse::<f64>(text)?;
+    if value.is_infinite() {
+        let word: &[u8] = if value > 0.0 {
+            b"Infinity"
+        } else {
+            b"-Infinity"
+        };
+        special(word, out);
+    } else {
+        float(value, out);
+    }
+    Ok(())
+}
+
+/// A numeric's digits as a string, with zeros up to its scale.
+pub(super) fn decimal_text(text: &[u8], scale: usize, out: &mut Vec<u8>) -> Result<(), Unexpected> {
+    let word = match text {
+        b"NaN" => &b"\"NAN\""[..],
+        b"Infinity" => b"\"POSITIVE_INFINITY\"",
+        b"-Infinity" => b"\"NEGATIVE_INFINITY\"",
+        _ => b"",
+    };
+    if !word.is_empty() {
+        out.extend_from_slice(word);
+        return Ok(());
+    }
+    let digits = Decimal::parse(text)?.map_or(0, |number| number.fraction.len());
+    out.push(b'"');
+    out.extend_from_slice(text);
+    if digits == 0 && scale > 0 {
+        out.push(b'.');
+    }
+    out.resize(out.len() + scale.saturating_sub(digits), b'0');
+    out.push(b'"');
+    Ok(())
+}
+
+/// A numeric's digits as a number of its scale.
+pub(super) fn header_decimal(
+    text: &[u8],
+    scale: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Unexpected> {
+    let start = out.len();
+    decimal_text(text, scale, out)?;
+    out.pop();
+    out.remove(start);
+    Ok(())
+}
+
 /// Money as `lc_monetary = 'C'` writes it: `-$1,234.56`.
 pub(super) fn money(
     text: &[u8],
+    handling: DecimalHandling,
     scratch: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> Result<(), Unexpected> {
@@ -77,16 +139,18 @@ pub(super) fn money(
         return Err(Unexpected);
     };
     scratch.clear();
-    for digit in whole.iter().chain([tenths, hundredths]) {
-        match digit {
-            b'0'..=b'9' => multiply_and_add(scratch, 10, u64::from(digit - b'0')),
-            b',' => {}
-            _ => return Err(Unexpected),
-        }
+    scratch.extend(negative.then_some(b'-'));
+    scratch.extend(whole.iter().filter(|byte| **byte != b','));
+    scratch.extend_from_slice(&[b'.', *tenths, *hundredths]);
+    // No more than nineteen digits, as a bigint has them.
+    let mut digits = [0; 24];
+    let digits = digits.get_mut(..scratch.len()).ok_or(Unexpected)?;
+    digits.copy_from_slice(scratch);
+    match handling {
+        DecimalHandling::Precise => decimal(digits, 2, scratch, out),
+        DecimalHandling::Double => decimal_double(digits, out),
+        DecimalHandling::String => decimal_text(digits, 2, out),
     }
-    complement(negative, scratch);
-    base64(scratch, out);
-    Ok(())
 }
 
 struct Decimal<'a> {

@@ -1,4 +1,4 @@
-//! Dates, times and intervals as Debezium counts them (`time.precision.mode=adaptive`).
+//! Dates, times and intervals as Debezium counts or writes them.
 
 use std::io::Write;
 
@@ -13,11 +13,20 @@ const NEVER_US: i64 = -9_223_372_036_832_400_000;
 const FOREVER_DAYS: i64 = -2_147_472_692;
 const NEVER_DAYS: i64 = -2_147_472_691;
 
-/// What a timestamp is counted in.
-#[derive(Clone, Copy)]
-pub(super) enum Unit {
+/// The same as the driver's local date and time.
+const FOREVER: &[u8] = b"\"+294247-01-10T04:00:25.2Z\"";
+const NEVER: &[u8] = b"\"-290308-12-21T19:59:27.6Z\"";
+/// And the dates as which an overflow shows.
+const FOREVER_DATE: &[u8] = b"\"-5877611-06-21Z\"";
+const NEVER_DATE: &[u8] = b"\"-5877611-06-22Z\"";
+
+/// What a time or timestamp is counted in, or that it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::event) enum Unit {
     Millis,
     Micros,
+    Nanos,
+    Iso,
 }
 
 pub(super) fn date(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
@@ -30,14 +39,49 @@ pub(super) fn date(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
     Ok(())
 }
 
-/// A time of day in units of so many microseconds.
-pub(super) fn time(text: &[u8], unit_us: i64, out: &mut Vec<u8>) -> Result<(), Unexpected> {
+/// A date in ISO 8601, and in UTC.
+pub(super) fn iso_date(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
+    match text {
+        b"infinity" => out.extend_from_slice(FOREVER_DATE),
+        b"-infinity" => out.extend_from_slice(NEVER_DATE),
+        _ => {
+            temporal::date(text, out)?;
+            out.pop(); // the quote
+            out.extend_from_slice(b"Z\"");
+        }
+    }
+    Ok(())
+}
+
+/// A time of day.
+pub(super) fn time(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Result<(), Unexpected> {
     let (clock_us, rest) = clock_us(text)?;
     if !rest.is_empty() {
         return Err(Unexpected);
     }
-    json::number(clock_us / unit_us, out);
+    match unit {
+        Unit::Millis => json::number(clock_us / 1000, out),
+        Unit::Micros => json::number(clock_us, out),
+        Unit::Nanos => json::number(clock_us * 1000, out),
+        Unit::Iso => iso_time(clock_us, out),
+    }
     Ok(())
+}
+
+/// `"04:05:06.5Z"`, without trailing zeros; 24:00 is midnight.
+fn iso_time(clock_us: i64, out: &mut Vec<u8>) {
+    let clock_us = clock_us.rem_euclid(DAY_US);
+    let (seconds, fraction) = (clock_us / 1_000_000, clock_us % 1_000_000);
+    // Writing to memory does not fail.
+    let _ = write!(
+        out,
+        "\"{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
+    fraction_digits(fraction, out);
+    out.extend_from_slice(b"Z\"");
 }
 
 pub(super) fn timestamp(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Result<(), Unexpected> {
@@ -46,20 +90,54 @@ pub(super) fn timestamp(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Result<()
         b"-infinity" => Some(NEVER_US),
         _ => None,
     };
-    let value = match (infinite, unit) {
-        (Some(us), Unit::Micros) => us,
-        (Some(us), Unit::Millis) => us / 1000,
-        (None, unit) => {
-            let (seconds, fraction_us) = since_1970(text)?;
-            match unit {
-                Unit::Millis => seconds * 1000 + fraction_us / 1000,
-                // As Java does it: the seconds saturate, and the fraction may then wrap around.
-                Unit::Micros => seconds.saturating_mul(1_000_000).wrapping_add(fraction_us),
-            }
-        }
+    let (seconds, fraction_us) = match infinite {
+        Some(_) => (0, 0),
+        None => since_1970(text)?,
     };
-    json::number(value, out);
+    match (unit, infinite) {
+        (Unit::Millis, Some(us)) => json::number(us / 1000, out),
+        (Unit::Millis, None) => json::number(seconds * 1000 + fraction_us / 1000, out),
+        (Unit::Micros, Some(us)) => json::number(us, out),
+        // As Java does it: the seconds saturate, and the fraction may then wrap around.
+        (Unit::Micros, None) => {
+            let us = seconds.saturating_mul(1_000_000).wrapping_add(fraction_us);
+            json::number(us, out);
+        }
+        (Unit::Nanos, Some(NEVER_US)) => json::number(i64::MIN, out),
+        (Unit::Nanos, Some(_)) => json::number(i64::MAX, out),
+        (Unit::Nanos, None) => nanoseconds(seconds, fraction_us, out),
+        (Unit::Iso, Some(NEVER_US)) => out.extend_from_slice(NEVER),
+        (Unit::Iso, Some(_)) => out.extend_from_slice(FOREVER),
+        (Unit::Iso, None) => {
+            temporal::timestamp(text, false, out)?;
+            without_trailing_zeros(out);
+        }
+    }
     Ok(())
+}
+
+/// Null where there are too many.
+fn nanoseconds(seconds: i64, fraction_us: i64, out: &mut Vec<u8>) {
+    const DAY_SECONDS: i64 = 86_400;
+    // As Java does it: the day and the time within it each have to fit.
+    let day = seconds.div_euclid(DAY_SECONDS).checked_mul(DAY_US * 1000);
+    let within = (seconds.rem_euclid(DAY_SECONDS) * 1_000_000 + fraction_us) * 1000;
+    match day.and_then(|day| day.checked_add(within)) {
+        Some(nanoseconds) => json::number(nanoseconds, out),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// `…:06.120000"` to `…:06.12Z"`.
+fn without_trailing_zeros(out: &mut Vec<u8>) {
+    out.pop(); // the quote
+    while out.last() == Some(&b'0') {
+        out.pop();
+    }
+    if out.last() == Some(&b'.') {
+        out.pop();
+    }
+    out.extend_from_slice(b"Z\"");
 }
 
 /// A timestamp with time zone, from a session in UTC.
@@ -97,24 +175,7 @@ pub(super) fn zoned_time(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpecte
         _ => return Err(Unexpected),
     }
     .rem_euclid(DAY_US);
-    let (seconds, mut fraction) = (utc_us / 1_000_000, utc_us % 1_000_000);
-    // Writing to memory does not fail.
-    let _ = write!(
-        out,
-        "\"{:02}:{:02}:{:02}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    );
-    if fraction > 0 {
-        let mut width = 6;
-        while fraction % 10 == 0 {
-            fraction /= 10;
-            width -= 1;
-        }
-        let _ = write!(out, ".{fraction:0width$}");
-    }
-    out.extend_from_slice(b"Z\"");
+    iso_time(utc_us, out);
     Ok(())
 }
 
@@ -129,6 +190,43 @@ pub(super) fn interval(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected>
     let seconds = seconds as f64 + (parts.seconds_us % 1_000_000) as f64 / 1e6;
     let seconds = (hours * 60.0 + parts.minutes as f64) * 60.0 + seconds;
     json::number((seconds * 1e6) as i64, out);
+    Ok(())
+}
+
+/// `.12` of 120000 microseconds, and nothing of none.
+fn fraction_digits(mut fraction_us: i64, out: &mut Vec<u8>) {
+    if fraction_us > 0 {
+        let mut width = 6;
+        while fraction_us % 10 == 0 {
+            fraction_us /= 10;
+            width -= 1;
+        }
+        // Writing to memory does not fail.
+        let _ = write!(out, ".{fraction_us:0width$}");
+    }
+}
+
+/// The same with each part, as `P1Y2M-3DT4H5M6.5S`.
+pub(super) fn iso_interval(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
+    let mut parts = Parts::default();
+    parts.read(text)?;
+    let Parts {
+        years,
+        months,
+        days,
+        hours,
+        minutes,
+        seconds_us,
+    } = parts;
+    let sign = if seconds_us < 0 { "-" } else { "" };
+    let (seconds, fraction) = (seconds_us.abs() / 1_000_000, seconds_us.abs() % 1_000_000);
+    // Writing to memory does not fail.
+    let _ = write!(
+        out,
+        "\"P{years}Y{months}M{days}DT{hours}H{minutes}M{sign}{seconds}"
+    );
+    fraction_digits(fraction, out);
+    out.extend_from_slice(b"S\"");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Values that Debezium 3.6.1 on Java 25 gave on real servers.
 
-use super::super::ValueFormat;
 use super::super::table::{ColumnFacts, ColumnShape, TypeShape};
+use super::super::{Format, ValueFormat};
 use super::*;
 
 fn column(type_oid: u32, type_modifier: i32, resolved: Option<TypeShape>) -> ColumnShape {
@@ -15,7 +15,20 @@ fn column(type_oid: u32, type_modifier: i32, resolved: Option<TypeShape>) -> Col
 }
 
 fn written(column: &ColumnShape, text: &str) -> Result<String, Unexpected> {
-    let kind = Kind::of(column, ValueFormat::Debezium);
+    written_with(Handling::default(), column, text)
+}
+
+fn written_with(
+    handling: Handling,
+    column: &ColumnShape,
+    text: &str,
+) -> Result<String, Unexpected> {
+    let format = Format {
+        values: ValueFormat::Debezium,
+        handling,
+        ..Format::default()
+    };
+    let kind = Kind::of(column, &format);
     let mut out = Vec::new();
     value::write(&kind, text.as_bytes(), &mut Vec::new(), &mut out)?;
     Ok(String::from_utf8(out).unwrap())
@@ -479,7 +492,8 @@ fn what_was_not_sent_has_a_placeholder() {
         (5069, ""),
     ] {
         let mut out = Vec::new();
-        Form::of(&column(type_oid, -1, None)).unavailable(type_oid, &mut out);
+        let handling = Handling::default();
+        Form::of(&column(type_oid, -1, None), &handling).unavailable(type_oid, &handling, &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), expected, "{type_oid}");
     }
 }
@@ -503,5 +517,61 @@ fn text_of_another_shape_is_refused() {
     ] {
         let json = written(&column(type_oid, modifier, None), text);
         assert_eq!(json, Err(Unexpected), "{text}");
+    }
+}
+
+#[test]
+fn each_handling_has_its_form() {
+    let with = |change: fn(&mut Handling)| {
+        let mut handling = Handling::default();
+        change(&mut handling);
+        handling
+    };
+    let double = with(|handling| handling.decimal = DecimalHandling::Double);
+    let string = with(|handling| handling.decimal = DecimalHandling::String);
+    let nanoseconds = with(|handling| handling.time = TimeHandling::Nanoseconds);
+    let iso = with(|handling| handling.time = TimeHandling::IsoString);
+    let parts = with(|handling| handling.interval = IntervalHandling::String);
+    let unknown = with(|handling| handling.include_unknown = true);
+    for (handling, type_oid, modifier, text, expected) in [
+        (double, 1700, numeric(5, 2), "12.50", "12.5"),
+        (double, 1700, -1, "NaN", "\"NaN\""),
+        (double, 790, -1, "-$1,234.56", "-1234.56"),
+        (string, 1700, numeric(5, 2), "12.50", "\"12.50\""),
+        (string, 1700, -1, "-Infinity", "\"NEGATIVE_INFINITY\""),
+        (nanoseconds, 1083, 0, "04:05:06", "14706000000000"),
+        (nanoseconds, 1114, -1, "1970-01-01 00:00:01.5", "1500000000"),
+        (nanoseconds, 1114, -1, "2262-04-12 00:00:00", "null"),
+        (nanoseconds, 1114, -1, "-infinity", "-9223372036854775808"),
+        (iso, 1082, -1, "0044-03-15 BC", "\"-0043-03-15Z\""),
+        (iso, 1083, -1, "24:00:00", "\"00:00:00Z\""),
+        (
+            iso,
+            1114,
+            -1,
+            "2026-02-03 04:05:06.12",
+            "\"2026-02-03T04:05:06.12Z\"",
+        ),
+        (
+            iso,
+            1114,
+            -1,
+            "2026-02-03 00:00:00",
+            "\"2026-02-03T00:00:00Z\"",
+        ),
+        (parts, 1186, -1, "P1Y-3DT-0.5S", "\"P1Y0M-3DT0H0M-0.5S\""),
+        (
+            unknown,
+            603,
+            -1,
+            "(1,1),(0,0)",
+            "\"KDEuMCwxLjApLCgwLjAsMC4wKQ==\"",
+        ),
+        (unknown, 3220, -1, "0/16", "\"MC8xNg==\""),
+        (unknown, 3221, -1, "{0/16,NULL}", "null"),
+        (unknown, 1003, -1, "{a}", ""),
+    ] {
+        let json = written_with(handling, &column(type_oid, modifier, None), text);
+        assert_eq!(json.as_deref(), Ok(expected), "{text}");
     }
 }

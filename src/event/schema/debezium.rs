@@ -3,7 +3,7 @@
 
 use super::{Field, Form, Schema};
 use crate::event::builtin::builtin_array;
-use crate::event::debezium::{self, Form as Value};
+use crate::event::debezium::{self, Form as Value, Handling, Unit};
 use crate::event::kind::Kind;
 use crate::event::table::{ColumnShape, TypeShape};
 
@@ -14,7 +14,8 @@ const BITS_UNLIMITED: i32 = i32::MAX;
 
 /// A column's schema; `None` for a column that is left out.
 pub(super) fn of_column(column: &ColumnShape, is_key: bool) -> Option<Schema> {
-    let value = Value::of(column);
+    // Encodings with schemas refuse every other mode.
+    let value = Value::of(column, &Handling::default());
     let described = Type {
         shape: column.resolved.as_ref(),
         oid: column.type_oid,
@@ -77,23 +78,23 @@ fn of(value: &Value, described: Type<'_>) -> Option<Schema> {
         Value::Real => Schema::new(Form::Float32),
         Value::Double => Schema::new(Form::Float64),
         Value::Text => text(described),
-        Value::Bytea => Schema::new(Form::Bytes),
+        Value::Bytea(_) => Schema::new(Form::Bytes),
         Value::Date => time(Form::Int32, "Date"),
-        Value::TimeMillis => time(Form::Int32, "Time"),
-        Value::TimeMicros => time(Form::Int64, "MicroTime"),
+        Value::Time(Unit::Millis) => time(Form::Int32, "Time"),
+        Value::Time(Unit::Micros) => time(Form::Int64, "MicroTime"),
         Value::TimeTz => time(Form::String, "ZonedTime"),
-        Value::TimestampMillis => time(Form::Int64, "Timestamp"),
-        Value::TimestampMicros => time(Form::Int64, "MicroTimestamp"),
+        Value::Timestamp(Unit::Millis) => time(Form::Int64, "Timestamp"),
+        Value::Timestamp(Unit::Micros) => time(Form::Int64, "MicroTimestamp"),
         Value::TimestampTz { .. } => time(Form::String, "ZonedTimestamp"),
-        Value::Interval => time(Form::Int64, "MicroDuration"),
+        Value::Interval(_) => time(Form::Int64, "MicroDuration"),
         Value::Decimal { scale } => {
             let precision = (described.modifier - 4) >> 16 & 0xFFFF;
             decimal(*scale).with("connect.decimal.precision", precision.to_string())
         }
         Value::VariableDecimal => variable_decimal(),
-        Value::Money => decimal(2),
+        Value::Money(_) => decimal(2),
         Value::Bits => bits(described),
-        Value::Hstore => Schema::semantic(Form::String, "io.debezium.data.Json"),
+        Value::Hstore(_) => Schema::semantic(Form::String, "io.debezium.data.Json"),
         Value::Point => point(),
         Value::Array { element, .. } => {
             let Kind::Debezium(element) = &**element else {
@@ -110,7 +111,16 @@ fn of(value: &Value, described: Type<'_>) -> Option<Schema> {
         }
         // An array of bit strings, which Debezium describes as its element.
         Value::Null => bits(described),
-        Value::Dropped => return None,
+        // Forms of modes that are refused, or of headers.
+        Value::IsoDate
+        | Value::Time(Unit::Nanos | Unit::Iso)
+        | Value::Timestamp(Unit::Nanos | Unit::Iso)
+        | Value::DecimalDouble
+        | Value::DecimalText { .. }
+        | Value::HeaderDecimal { .. }
+        | Value::HeaderText
+        | Value::Opaque { .. }
+        | Value::Dropped => return None,
     })
 }
 
@@ -174,13 +184,19 @@ fn default(value: &Value, column: &ColumnShape) -> Option<String> {
     match value {
         Value::Decimal { scale } => pad(&mut text, *scale),
         Value::VariableDecimal
-        | Value::Bytea
+        | Value::Bytea(_)
         | Value::Bits
-        | Value::Hstore
+        | Value::Hstore(_)
         | Value::Point
         | Value::Array { .. }
         | Value::TextsOrNull
         | Value::Null
+        | Value::IsoDate
+        | Value::DecimalDouble
+        | Value::DecimalText { .. }
+        | Value::HeaderDecimal { .. }
+        | Value::HeaderText
+        | Value::Opaque { .. }
         | Value::Dropped => return None,
         Value::Boolean
         | Value::Integer
@@ -188,14 +204,12 @@ fn default(value: &Value, column: &ColumnShape) -> Option<String> {
         | Value::Double
         | Value::Text
         | Value::Date
-        | Value::TimeMillis
-        | Value::TimeMicros
+        | Value::Time(_)
         | Value::TimeTz
-        | Value::TimestampMillis
-        | Value::TimestampMicros
+        | Value::Timestamp(_)
         | Value::TimestampTz { .. }
-        | Value::Interval
-        | Value::Money
+        | Value::Interval(_)
+        | Value::Money(_)
         | Value::Bit => {}
     }
     let mut json = Vec::new();

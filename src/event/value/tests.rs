@@ -1,6 +1,6 @@
 //! Every type: PostgreSQL's text in, JSON out.
 
-use super::super::ValueFormat;
+use super::super::Format;
 use super::super::table::{ColumnFacts, ColumnShape, TypeShape};
 use super::*;
 
@@ -17,7 +17,7 @@ fn column(type_oid: u32, resolved: Option<TypeShape>) -> ColumnShape {
 fn written(column: &ColumnShape, text: &[u8]) -> Result<String, Unexpected> {
     let mut out = Vec::new();
     write(
-        &Kind::of(column, ValueFormat::Lossless),
+        &Kind::of(column, &Format::default()),
         text,
         &mut Vec::new(),
         &mut out,

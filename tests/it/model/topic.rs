@@ -60,6 +60,7 @@ pub(crate) fn read_topic(brokers: &str, topic: &str) -> Vec<Record> {
 /// As [`read_topic`], of every topic with that beginning, by name; those without a record are left out.
 pub(crate) fn read_topics(brokers: &str, beginning: &str) -> BTreeMap<String, Vec<Record>> {
     let consumer = consumer(brokers, "read_committed");
+    let uncommitted = self::consumer(brokers, "read_uncommitted");
     let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
     let mut assignment = TopicPartitionList::new();
     for topic in metadata.topics() {
@@ -71,7 +72,7 @@ pub(crate) fn read_topics(brokers: &str, beginning: &str) -> BTreeMap<String, Ve
             .iter()
             .map(rdkafka::metadata::MetadataPartition::id)
             .collect();
-        for (partition, _) in stable_ends(brokers, &consumer, topic.name(), &partitions) {
+        for (partition, _) in stable_ends((&consumer, &uncommitted), topic.name(), &partitions) {
             assignment
                 .add_partition_offset(topic.name(), partition, Offset::Beginning)
                 .unwrap();
@@ -104,7 +105,8 @@ pub(crate) fn read_topics(brokers: &str, beginning: &str) -> BTreeMap<String, Ve
 pub(crate) fn scan_topic(brokers: &str, topic: &str, mut each: impl FnMut(Record)) {
     let consumer = consumer(brokers, "read_committed");
     let partitions = partitions(&consumer, topic);
-    let ends = stable_ends(brokers, &consumer, topic, &partitions);
+    let uncommitted = self::consumer(brokers, "read_uncommitted");
+    let ends = stable_ends((&consumer, &uncommitted), topic, &partitions);
     let mut assignment = TopicPartitionList::new();
     for partition in &partitions {
         assignment
@@ -157,12 +159,10 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
 
 /// The end offsets, once the last stable offset of each partition is its high watermark.
 fn stable_ends(
-    brokers: &str,
-    committed: &BaseConsumer,
+    (committed, uncommitted): (&BaseConsumer, &BaseConsumer),
     topic: &str,
     partitions: &[i32],
 ) -> Vec<(i32, i64)> {
-    let uncommitted = consumer(brokers, "read_uncommitted");
     let deadline = Instant::now() + PATIENCE;
     let end = |consumer: &BaseConsumer, partition| {
         consumer
@@ -177,7 +177,7 @@ fn stable_ends(
             .collect();
         if stable
             .iter()
-            .all(|(partition, stable)| end(&uncommitted, *partition) == *stable)
+            .all(|(partition, stable)| end(uncommitted, *partition) == *stable)
         {
             return stable;
         }

@@ -14,13 +14,19 @@ use std::fmt::Write as _;
 use events::differences;
 use run::{Captured, captured};
 
+const NOT_EVERYWHERE: [&str; 2] = ["public.midnight", "public.zero_stamps"];
+
 /// Every difference between the two, by table.
-fn all_differences(captured: &Captured) -> String {
+fn all_differences(mode: &str, captured: &Captured) -> String {
+    // Some tables are left out where Debezium cannot read them, and most where roots are compared.
+    let is_compared = |table: &&String| {
+        !table.contains(".explained_")
+            && (captured.theirs.contains_key(*table)
+                || mode != "root" && !NOT_EVERYWHERE.contains(&table.as_str()))
+    };
     let mut found = String::new();
     let tables = captured.theirs.keys().chain(captured.ours.keys());
-    let tables: BTreeSet<&String> = tables
-        .filter(|table| !table.contains(".explained_"))
-        .collect();
+    let tables: BTreeSet<&String> = tables.filter(is_compared).collect();
     for table in tables {
         let of = |side: &run::Topics| side.get(table).cloned().unwrap_or_default();
         let differences = differences(&of(&captured.theirs), &of(&captured.ours));
@@ -36,7 +42,7 @@ async fn both_write_the_same_events() {
     let all = captured().await;
     let mut report = String::new();
     for (mode, captured) in all {
-        let differences = all_differences(captured);
+        let differences = all_differences(mode, captured);
         if !differences.is_empty() {
             let _ = write!(report, "== {mode}\n{differences}");
         }

@@ -117,7 +117,17 @@ impl Drop for Debezium {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = std::fs::read_to_string(self.directory.path().join("log"));
-            eprintln!("--- log of Debezium\n{}", log.unwrap_or_default());
+            let log = log.unwrap_or_default();
+            // What comes first is why the rest came.
+            let shown: Vec<&str> = log
+                .lines()
+                .filter(|line| !line.contains(" WARN "))
+                .collect();
+            let shown = shown.get(..200.min(shown.len())).unwrap_or_default();
+            eprintln!(
+                "--- log of Debezium, without warnings\n{}",
+                shown.join("\n")
+            );
         }
     }
 }
