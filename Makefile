@@ -1,7 +1,7 @@
 # Everything a newcomer needs. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix soak bench fmt lint clean install
+.PHONY: help demo test matrix soak bench fuzz fmt lint clean install
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ soak: install ## Kill a snapshot of ROWS=20000000 rows ten times, and compare
 
 bench: install ## Measure; BENCH=drain|snapshot|latency|encode|decode for one of them
 	@scripts/bench $(BENCH)
+
+fuzz: ## Look for bytes that a parser does not survive; FUZZ_SECONDS=600 for each target
+	@scripts/fuzz
 
 fmt: ## Format the code
 	cargo fmt

@@ -15,10 +15,7 @@ pub(super) fn write(
 ) -> Result<(), Unexpected> {
     match kind {
         Kind::Text => json::string(text, out),
-        Kind::Plain => {
-            plain(text, out);
-            Ok(())
-        }
+        Kind::Plain => plain(text, out),
         Kind::Integer => integer(text, out),
         Kind::TimestampTz => temporal::timestamp(text, true, out),
         Kind::Timestamp => temporal::timestamp(text, false, out),
@@ -57,11 +54,16 @@ fn write_transformed(
     written
 }
 
+/// Looked at all the same: the bytes come over a network.
 #[inline]
-fn plain(text: &[u8], out: &mut Vec<u8>) {
+fn plain(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
+    if !json::is_plain(text) {
+        return Err(Unexpected);
+    }
     out.push(b'"');
     out.extend_from_slice(text);
     out.push(b'"');
+    Ok(())
 }
 
 #[inline]

@@ -22,29 +22,39 @@ const NAMING_BYTES: usize = 1 + 8;
 
 /// A complete message: its tag and where its body lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) tag: u8,
+pub struct Span {
+    /// What kind of message it is.
+    pub tag: u8,
     start: usize,
     end: usize,
 }
 
 /// What is wrong with the bytes themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FramingError {
+pub enum FramingError {
     /// A length below its own four bytes.
     #[error("message {tag:?} claims a length of {length} bytes, less than its own length word")]
-    Length { tag: char, length: i32 },
+    Length {
+        /// Kind of message.
+        tag: char,
+        /// Its claim, bytes.
+        length: i32,
+    },
     /// More than we are willing to hold.
     #[error("message {tag:?} of {length} bytes is larger than {bound}")]
     TooLarge {
+        /// Kind of message.
         tag: char,
+        /// Its claim, bytes.
         length: usize,
+        /// What is held at most, bytes.
         bound: usize,
     },
 }
 
+/// The read buffer.
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub struct Buffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
@@ -52,7 +62,8 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    pub(super) fn new(message_bytes_max: usize) -> Self {
+    /// Holds messages of up to so many bytes.
+    pub fn new(message_bytes_max: usize) -> Self {
         Buffer {
             bytes: vec![0; READ_BYTES],
             start: 0,
@@ -66,7 +77,7 @@ impl Buffer {
     }
 
     /// The next complete message, now consumed. `None`: more bytes are needed.
-    pub(super) fn take(&mut self) -> Result<Option<Span>, FramingError> {
+    pub fn take(&mut self) -> Result<Option<Span>, FramingError> {
         let unread = self.unread();
         let Some(&[tag, a, b, c, d]) = unread.first_chunk::<HEADER_BYTES>() else {
             return Ok(None);
@@ -102,7 +113,7 @@ impl Buffer {
     }
 
     /// The body of a span taken since the last [`Buffer::room`].
-    pub(super) fn body(&self, span: Span) -> &[u8] {
+    pub fn body(&self, span: Span) -> &[u8] {
         self.bytes.get(span.start..span.end).unwrap_or_default()
     }
 
@@ -112,7 +123,7 @@ impl Buffer {
     }
 
     /// Room for more bytes. Ends the life of all spans.
-    pub(super) fn room(&mut self) -> &mut [u8] {
+    pub fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
             self.start = 0;
             self.end = 0;
@@ -138,7 +149,7 @@ impl Buffer {
     }
 
     /// `count` bytes of the room now hold data.
-    pub(super) fn filled(&mut self, count: usize) {
+    pub fn filled(&mut self, count: usize) {
         self.end = (self.end + count).min(self.bytes.len());
     }
 

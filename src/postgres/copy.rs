@@ -47,7 +47,7 @@ pub enum Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// Reads the body of a CopyData message; `None` if it is malformed.
-    pub(super) fn parse(body: &'a [u8]) -> Option<Frame<'a>> {
+    pub fn parse(body: &'a [u8]) -> Option<Frame<'a>> {
         let mut cursor = Cursor::new(body);
         match cursor.u8()? {
             b'w' => Some(Frame::XLogData {

@@ -25,6 +25,7 @@ mod stream;
 mod tables;
 mod wire;
 
+pub use buffer::{Buffer, FramingError, Span};
 pub use catalog::{
     Column, TableKind, TableShape, ancestors, lock_tables, table_shape, table_storage, type_names,
 };

@@ -15,6 +15,7 @@
 
 mod aggregate;
 mod commands;
+mod corpora;
 mod evolution;
 mod faults;
 mod histories;
