@@ -165,7 +165,8 @@ pub(super) async fn kafka(
             } else {
                 Purpose::Events
             };
-            wanted.push((topics::table(&kafka.prefix, schema, name), purpose));
+            let topic = topics::routed(&settings.selection, &kafka.prefix, schema, name);
+            wanted.push((topic, purpose));
         }
     }
     let mut found = Vec::new();

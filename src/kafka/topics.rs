@@ -1,15 +1,16 @@
 //! Topic names.
 
+use crate::event::selection::Selection;
 use crate::event::topic_characters;
 
-/// The topic of a table: `<prefix>.<schema>.<table>`.
+/// The topic of a table that no route matches: `<prefix>.<schema>.<table>`.
 pub fn table(prefix: &str, schema: &str, table: &str) -> String {
     topic_characters(&format!("{prefix}.{schema}.{table}"))
 }
 
 /// The topic of a table, by the template of its route if it has one.
-pub fn routed(template: Option<&str>, prefix: &str, schema: &str, table: &str) -> String {
-    match template {
+pub fn routed(selection: &Selection, prefix: &str, schema: &str, table: &str) -> String {
+    match selection.topic(schema, table) {
         Some(template) => templated(template, prefix, schema, table),
         None => self::table(prefix, schema, table),
     }

@@ -274,12 +274,8 @@ impl<'a> Opening<'a> {
         let (source, kafka) = (self.context.source()?, self.context.kafka()?);
         for published in &self.publication.tables {
             let table = &published.table;
-            let template = self
-                .context
-                .settings
-                .selection
-                .topic(&table.schema, &table.name);
-            let topic = topics::routed(template, &kafka.prefix, &table.schema, &table.name);
+            let selection = &self.context.settings.selection;
+            let topic = topics::routed(selection, &kafka.prefix, &table.schema, &table.name);
             if !kafka::Reader::is_empty(kafka, &topic, REACH_TIMEOUT)? {
                 return Err(Error::PositionMissing {
                     slot: source.slot.clone(),

@@ -124,8 +124,7 @@ impl Tables {
     }
 
     fn topic_name(&self, schema: &str, table: &str) -> String {
-        let template = self.selection.topic(schema, table);
-        topics::routed(template, &self.kafka.prefix, schema, table)
+        topics::routed(&self.selection, &self.kafka.prefix, schema, table)
     }
 
     /// Has the plan's schemas registered, if it has any: as `<topic>-key` and `<topic>-value`.
@@ -284,8 +283,7 @@ impl Tables {
             .map(|column| (column.type_oid, column.type_modifier))
             .collect();
         let type_names = postgres::type_names(&self.catalog, &types).await?;
-        let template = self.selection.topic(&table.schema, &table.name);
-        let topic = topics::routed(template, &self.kafka.prefix, &table.schema, &table.name);
+        let topic = self.topic_name(&table.schema, &table.name);
         let version = SchemaVersion::of(table, &topic, position, type_names);
         let new = self.schemas.admit(version, current, &self.selection)?;
         self.new_schemas.extend(new);

@@ -142,8 +142,7 @@ impl Shaping<'_> {
             key: described.key.iter().filter_map(position).collect(),
         };
         let TableName { schema, name } = &published.table;
-        let template = self.selection.topic(schema, name);
-        let topic = kafka::topics::routed(template, &kafka.prefix, schema, name);
+        let topic = kafka::topics::routed(self.selection, &kafka.prefix, schema, name);
         Ok(table(published, layout, topic))
     }
 

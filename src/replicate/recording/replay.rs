@@ -112,8 +112,7 @@ impl Replay {
             table, identity, ..
         } = described.ok_or(FileError::Undescribed(relation))?;
         let table = self.selection.select(table.clone(), identity)?;
-        let template = self.selection.topic(&table.schema, &table.name);
-        let name = topics::routed(template, &self.prefix, &table.schema, &table.name);
+        let name = topics::routed(&self.selection, &self.prefix, &table.schema, &table.name);
         let known = self.topics.iter().position(|topic| *topic == name);
         let index = known.unwrap_or(self.topics.len());
         if known.is_none() {
