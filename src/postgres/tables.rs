@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::connection::quote_identifier;
-use crate::event::selection::Pattern;
+use crate::event::selection::{Pattern, included_and_excluded};
 
 /// A table's qualified name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,14 +51,9 @@ pub struct PatternsError(String);
 impl Patterns {
     /// Compiles the patterns.
     pub fn new(patterns: &[String]) -> Result<Patterns, PatternsError> {
-        let (mut include, mut exclude) = (Vec::new(), Vec::new());
-        for text in patterns {
-            let (list, name) = match text.strip_prefix('!') {
-                Some(name) => (&mut exclude, name),
-                None => (&mut include, text.as_str()),
-            };
-            list.push(Pattern::new(name, 2).ok_or_else(|| PatternsError(text.clone()))?);
-        }
+        let compile = |text: &str| Pattern::new(text, 2);
+        let (include, exclude) =
+            included_and_excluded(patterns, compile).map_err(PatternsError)?;
         Ok(Patterns {
             texts: patterns.to_vec(),
             include,

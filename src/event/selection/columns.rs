@@ -1,6 +1,6 @@
 //! Which columns are captured.
 
-use super::pattern::Pattern;
+use super::pattern::{Pattern, included_and_excluded};
 
 /// Patterns `schema.table.column`; a leading `!` excludes.
 ///
@@ -15,15 +15,9 @@ pub struct Columns {
 impl Columns {
     /// Compiles the patterns; the first that is none is returned instead.
     pub fn new(patterns: &[String]) -> Result<Columns, String> {
-        let mut columns = Columns::default();
-        for text in patterns {
-            let (list, name) = match text.strip_prefix('!') {
-                Some(name) => (&mut columns.exclude, name),
-                None => (&mut columns.include, text.as_str()),
-            };
-            list.push(Pattern::new(name, 3).ok_or_else(|| text.clone())?);
-        }
-        Ok(columns)
+        let compile = |text: &str| Pattern::new(text, 3);
+        let (include, exclude) = included_and_excluded(patterns, compile)?;
+        Ok(Columns { include, exclude })
     }
 
     /// Whether a column is captured.

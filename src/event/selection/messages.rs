@@ -1,6 +1,6 @@
 //! Which messages of `pg_logical_emit_message` are published, by their prefix.
 
-use super::pattern::Part;
+use super::pattern::{Part, included_and_excluded};
 
 /// Patterns of prefixes, each a single part whatever dots it has; a leading `!` excludes.
 #[derive(Clone, Debug, Default)]
@@ -12,15 +12,8 @@ pub struct Messages {
 impl Messages {
     /// Compiles the patterns; the first that is none is returned instead.
     pub fn new(patterns: &[String]) -> Result<Messages, String> {
-        let mut messages = Messages::default();
-        for text in patterns {
-            let (list, prefix) = match text.strip_prefix('!') {
-                Some(prefix) => (&mut messages.exclude, prefix),
-                None => (&mut messages.include, text.as_str()),
-            };
-            list.push(Part::new(prefix).ok_or_else(|| text.clone())?);
-        }
-        Ok(messages)
+        let (include, exclude) = included_and_excluded(patterns, Part::new)?;
+        Ok(Messages { include, exclude })
     }
 
     /// Whether messages with this prefix are published.

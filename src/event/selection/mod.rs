@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 pub use columns::Columns;
 pub use messages::Messages;
-pub use pattern::Pattern;
+pub use pattern::{Pattern, included_and_excluded};
 pub use route::Route;
 pub use transform::{Transform, TransformRule};
 

@@ -24,6 +24,23 @@ pub(super) enum Part {
     Regex(Regex),
 }
 
+/// What patterns include, and what those with a leading `!` exclude, each compiled; the first that is no
+/// pattern is returned instead.
+pub fn included_and_excluded<P>(
+    patterns: &[String],
+    compile: impl Fn(&str) -> Option<P>,
+) -> Result<(Vec<P>, Vec<P>), String> {
+    let (mut include, mut exclude) = (Vec::new(), Vec::new());
+    for text in patterns {
+        let (list, pattern) = match text.strip_prefix('!') {
+            Some(pattern) => (&mut exclude, pattern),
+            None => (&mut include, text.as_str()),
+        };
+        list.push(compile(pattern).ok_or_else(|| text.clone())?);
+    }
+    Ok((include, exclude))
+}
+
 impl Pattern {
     /// Compiles a pattern of that many parts; `None` if it is not one.
     pub fn new(text: &str, parts: usize) -> Option<Pattern> {
