@@ -14,10 +14,9 @@
 //! A truncate is dropped if anything of its table was read after it: a table that is truncated before all of
 //! it is read starts over, so then the whole of it was.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use super::snapshot::{compare, orders};
+use super::snapshot::{compare, compare_ranges, orders};
 use crate::event::{Column, KeyOrder, KeyRange, Lsn, Plan, Row};
 use crate::kafka::{Entry, FencesRecord, RangeProgress, SnapshotRecords};
 
@@ -94,12 +93,7 @@ impl TableFence {
             .iter()
             .map(|progress| (progress.range.clone(), progress.read_at))
             .collect();
-        ranges.sort_by(|(left, _), (right, _)| match (&left.from, &right.from) {
-            (None, None) => Ordering::Equal,
-            (None, Some(_)) => Ordering::Less,
-            (Some(_), None) => Ordering::Greater,
-            (Some(left), Some(right)) => compare(&orders, left, right),
-        });
+        ranges.sort_by(|(left, _), (right, _)| compare_ranges(&orders, left, right));
         let latest = ranges.iter().map(|(_, read_at)| *read_at).max();
         TableFence {
             names,

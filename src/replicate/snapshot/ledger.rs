@@ -147,13 +147,18 @@ pub(crate) fn orders(key: &[KeyPart]) -> Option<Vec<KeyOrder>> {
 
 fn sorted<'a>(orders: &[KeyOrder], finished: &'a [RangeProgress]) -> Vec<&'a KeyRange> {
     let mut ranges: Vec<&KeyRange> = finished.iter().map(|progress| &progress.range).collect();
-    ranges.sort_by(|left, right| match (&left.from, &right.from) {
+    ranges.sort_by(|left, right| compare_ranges(orders, left, right));
+    ranges
+}
+
+/// Compares two ranges by where they begin.
+pub(crate) fn compare_ranges(orders: &[KeyOrder], left: &KeyRange, right: &KeyRange) -> Ordering {
+    match (&left.from, &right.from) {
         (None, None) => Ordering::Equal,
         (None, Some(_)) => Ordering::Less,
         (Some(_), None) => Ordering::Greater,
         (Some(left), Some(right)) => compare(orders, left, right),
-    });
-    ranges
+    }
 }
 
 /// Compares two keys, column by column.

@@ -24,7 +24,7 @@ mod remaining;
 mod worker;
 
 pub(crate) use chunk::{KeyColumn, SnapshotTable};
-pub(crate) use ledger::{Ledger, compare, orders};
+pub(crate) use ledger::{Ledger, compare, compare_ranges, orders};
 pub(crate) use pace::Pace;
 pub(crate) use plan::{ReadTable, Snapshot};
 pub(crate) use remaining::Remaining;
