@@ -1,5 +1,7 @@
 //! Writing JSON: strings and numbers, straight onto the end of the arena.
 
+use super::hexadecimal;
+
 /// A value's text is not what its type promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unexpected;
@@ -98,15 +100,8 @@ fn escape(byte: u8, out: &mut Vec<u8>) {
         0x08 => b'b',
         0x0C => b'f',
         _ => {
-            let digit = |nibble: u8| {
-                if nibble < 10 {
-                    b'0' + nibble
-                } else {
-                    b'a' - 10 + nibble
-                }
-            };
             out.extend_from_slice(b"\\u00");
-            out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+            hexadecimal::write(&[byte], out);
             return;
         }
     };

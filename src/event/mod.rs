@@ -22,6 +22,7 @@ mod envelope;
 mod error;
 mod extra;
 mod frame;
+mod hexadecimal;
 mod hstore;
 mod image;
 mod json;

@@ -62,7 +62,7 @@ pub enum UnchangedFormat {
     Placeholder,
 }
 
-/// Debezium's word for a value that the server did not send.
+/// Debezium's word for a value that the server did not send, unless another is chosen.
 pub const UNAVAILABLE: &str = "__debezium_unavailable_value";
 /// The field that marks deleted rows, as Debezium's `ExtractNewRecordState` names it.
 pub const DELETED_FIELD: &str = "__deleted";

@@ -3,7 +3,7 @@
 use super::json::{self, Unexpected};
 use super::kind::Kind;
 use super::selection::Transform;
-use super::{array, composite, debezium, hstore, range, temporal};
+use super::{array, composite, debezium, hexadecimal, hstore, range, temporal};
 
 /// Appends the JSON form of a value. `scratch` holds unescaped array elements and is reused.
 #[inline]
@@ -108,7 +108,7 @@ pub(super) fn bytea(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
     for group in digits.chunks(6) {
         let mut bits = 0;
         for digit in group {
-            bits = bits << 4 | hex_digit(*digit)?;
+            bits = bits << 4 | u32::from(hexadecimal::value(*digit)?);
         }
         bits <<= 24 - 4 * group.len();
         let mut letters = [18, 12, 6, 0].map(|shift| base64_letter(bits >> shift));
@@ -122,10 +122,6 @@ pub(super) fn bytea(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
     }
     out.push(b'"');
     Ok(())
-}
-
-fn hex_digit(digit: u8) -> Result<u32, Unexpected> {
-    char::from(digit).to_digit(16).ok_or(Unexpected)
 }
 
 fn base64_letter(bits: u32) -> u8 {

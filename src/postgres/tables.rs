@@ -52,8 +52,7 @@ impl Patterns {
     /// Compiles the patterns.
     pub fn new(patterns: &[String]) -> Result<Patterns, PatternsError> {
         let compile = |text: &str| Pattern::new(text, 2);
-        let (include, exclude) =
-            included_and_excluded(patterns, compile).map_err(PatternsError)?;
+        let (include, exclude) = included_and_excluded(patterns, compile).map_err(PatternsError)?;
         Ok(Patterns {
             texts: patterns.to_vec(),
             include,

@@ -1,7 +1,6 @@
 //! Handling modes: the settings of Debezium's connector that change how values look.
 
-/// Debezium's word for a value that the server did not send, unless another is chosen.
-const UNAVAILABLE: &str = "__debezium_unavailable_value";
+use crate::event::shape::UNAVAILABLE;
 
 /// How values look that can look in several ways.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 
+use super::super::hexadecimal;
 use super::super::json::Unexpected;
 use super::super::value;
 use super::{BinaryHandling, number};
@@ -36,17 +37,12 @@ pub(super) fn bytea(
                 return Err(Unexpected);
             };
             for [high, low] in pairs {
-                scratch.push(digit(*high)? << 4 | digit(*low)?);
+                scratch.push(hexadecimal::value(*high)? << 4 | hexadecimal::value(*low)?);
             }
             url_safe(scratch, out);
             Ok(())
         }
     }
-}
-
-fn digit(digit: u8) -> Result<u8, Unexpected> {
-    let value = char::from(digit).to_digit(16).ok_or(Unexpected)?;
-    u8::try_from(value).map_err(|_| Unexpected)
 }
 
 /// Some text as bytes.
@@ -73,13 +69,8 @@ pub(super) fn bytes(bytes: &[u8], handling: BinaryHandling, out: &mut Vec<u8>) {
         BinaryHandling::Bytes | BinaryHandling::Base64 => number::base64(bytes, out),
         BinaryHandling::Base64UrlSafe => url_safe(bytes, out),
         BinaryHandling::Hex => {
-            const DIGITS: [char; 16] = [
-                '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-            ];
             out.push(b'"');
-            for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
-                out.extend(DIGITS.get(usize::from(nibble)).map(|digit| *digit as u8));
-            }
+            hexadecimal::write(bytes, out);
             out.push(b'"');
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::pattern::Pattern;
+use crate::event::hexadecimal;
 
 /// One rule: these columns, that transform.
 #[derive(Clone, Debug)]
@@ -73,17 +74,11 @@ impl Transform {
 }
 
 fn hash(salt: &str, text: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digest = Sha256::new()
         .chain_update(salt)
         .chain_update(text)
         .finalize();
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
-    out.extend(
-        digest
-            .iter()
-            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
-    );
+    hexadecimal::write(&digest, out);
 }
 
 /// The first characters of a text, by the bytes that begin one in UTF-8.
