@@ -47,6 +47,7 @@ use super::kind::Kind;
 use super::table::{ColumnShape, TypeShape};
 use super::value;
 pub(super) use temporal::Unit;
+pub(super) use text::string;
 
 /// The JSON form of a column's values in this table.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -74,18 +74,27 @@ impl Form {
 
     /// Appends what an old row shows of a column that was not sent.
     pub(in crate::event) fn not_sent(&self, column: &ColumnShape, out: &mut Vec<u8>) {
-        let start = out.len();
-        if let Some(text) = default_text(self, column) {
-            match write(self, text.as_bytes(), &mut Vec::new(), out) {
-                Ok(()) => return,
-                Err(json::Unexpected) => out.truncate(start),
-            }
+        if self.default(column, out) {
+            return;
         }
         if column.facts.not_null {
             self.zero(out);
         } else {
             out.extend_from_slice(b"null");
         }
+    }
+
+    /// Appends the column's default; `false` where Debezium knows none.
+    pub(in crate::event) fn default(&self, column: &ColumnShape, out: &mut Vec<u8>) -> bool {
+        let Some(text) = default_text(self, column) else {
+            return false;
+        };
+        let start = out.len();
+        let written = write(self, text.as_bytes(), &mut Vec::new(), out);
+        if written.is_err() {
+            out.truncate(start);
+        }
+        written.is_ok()
     }
 
     /// Appends Debezium's value for a column that must not be null and is.

@@ -26,7 +26,8 @@ fn written(text: &[u8], as_bytes: bool, out: &mut Vec<u8>) -> Result<(), Unexpec
     Ok(())
 }
 
-pub(super) fn string(text: &str, out: &mut Vec<u8>) {
+/// Appends a string as Java's writer of JSON has it.
+pub(in crate::event) fn string(text: &str, out: &mut Vec<u8>) {
     escaped(text, true, out);
 }
 

@@ -1,6 +1,7 @@
 //! A schema as Kafka Connect's `JsonConverter` writes it, member by member in its order.
 
 use super::{Form, Schema};
+use crate::event::debezium::string;
 use crate::event::json;
 
 /// Appends the schema as JSON.
@@ -98,9 +99,4 @@ fn type_name(form: &Form) -> &'static str {
         Form::Map(_) => "map",
         Form::Struct(_) => "struct",
     }
-}
-
-fn string(text: &str, out: &mut Vec<u8>) {
-    // A `str` is UTF-8, which is all that could be wrong with it.
-    let _ = json::string(text.as_bytes(), out);
 }

@@ -3,7 +3,7 @@
 
 use super::{Field, Form, Schema};
 use crate::event::builtin::builtin_array;
-use crate::event::debezium::{self, Form as Value, Handling, Unit};
+use crate::event::debezium::{Form as Value, Handling, Unit};
 use crate::event::kind::Kind;
 use crate::event::table::{ColumnShape, TypeShape};
 
@@ -23,7 +23,10 @@ pub(super) fn of_column(column: &ColumnShape, is_key: bool) -> Option<Schema> {
     };
     let mut schema = of(&value, described)?;
     schema.optional = !(is_key || column.facts.not_null);
-    schema.default = default(&value, column);
+    let mut default = Vec::new();
+    if value.default(column, &mut default) {
+        schema.default = String::from_utf8(default).ok();
+    }
     Some(schema)
 }
 
@@ -174,57 +177,4 @@ fn point() -> Schema {
     ];
     Schema::semantic(Form::Struct(fields), "io.debezium.data.geometry.Point")
         .documented("Geometry (POINT)")
-}
-
-/// A constant default, in the form of the column's values. Debezium has none for bytes, decimals without
-/// scale, arrays and what it makes structs of.
-fn default(value: &Value, column: &ColumnShape) -> Option<String> {
-    let constant = column.facts.default.as_ref()?.constant.as_deref()?;
-    let mut text = constant.to_owned();
-    match value {
-        Value::Decimal { scale } => pad(&mut text, *scale),
-        Value::VariableDecimal
-        | Value::Bytea(_)
-        | Value::Bits
-        | Value::Hstore(_)
-        | Value::Point
-        | Value::Array { .. }
-        | Value::TextsOrNull
-        | Value::Null
-        | Value::IsoDate
-        | Value::DecimalDouble
-        | Value::DecimalText { .. }
-        | Value::HeaderDecimal { .. }
-        | Value::HeaderText
-        | Value::Opaque { .. }
-        | Value::Dropped => return None,
-        Value::Boolean
-        | Value::Integer
-        | Value::Real
-        | Value::Double
-        | Value::Text
-        | Value::Date
-        | Value::Time(_)
-        | Value::TimeTz
-        | Value::Timestamp(_)
-        | Value::TimestampTz { .. }
-        | Value::Interval(_)
-        | Value::Money(_)
-        | Value::Bit => {}
-    }
-    let mut json = Vec::new();
-    // A constant of another type's form, `1.0` for an integer, is no default that could be said.
-    debezium::write(value, text.as_bytes(), &mut Vec::new(), &mut json).ok()?;
-    String::from_utf8(json).ok()
-}
-
-/// `1.5` of scale 2 is `1.50`.
-fn pad(number: &mut String, scale: usize) {
-    let digits = number.split_once('.').map(|(_, digits)| digits.len());
-    if digits.is_none() && scale > 0 {
-        number.push('.');
-    }
-    for _ in digits.unwrap_or(0)..scale {
-        number.push('0');
-    }
 }

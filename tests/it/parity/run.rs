@@ -34,11 +34,6 @@ const DAY: (&str, &str) = (
     "table.exclude.list",
     "public.parted,public.midnight,public.zero_stamps",
 );
-/// Where schemas are not Debezium's yet: see docs/events.md.
-const WITHOUT_DEFAULTS: (&str, &str) = (
-    "table.exclude.list",
-    "public.parted,public.defaulted,public.domains,Mixed Case.T.*",
-);
 pub(super) const MODES: &[Mode] = &[
     Mode {
         name: "defaults",
@@ -50,9 +45,9 @@ pub(super) const MODES: &[Mode] = &[
     Mode {
         name: "json-schema",
         publication: "parity",
-        tables: r#""*.*", "!public.defaulted", "!public.domains", "!Mixed Case.T*""#,
+        tables: r#""*.*""#,
         theirs: &[
-            WITHOUT_DEFAULTS,
+            NO_ROOT,
             ("key.converter", JSON_CONVERTER),
             ("key.converter.schemas.enable", "true"),
             ("value.converter", JSON_CONVERTER),
