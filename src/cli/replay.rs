@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::failure::Failure;
 use crate::config::settings::Settings;
-use crate::event::{Batch, Record};
+use crate::event::{Batch, Header, Record};
 use crate::exit::ExitCode;
 use crate::output;
 use crate::replicate::recording::{Reader, Replay};
@@ -79,22 +80,19 @@ fn object(topic: &str, batch: &Batch, record: &Record) -> String {
         let text = String::from_utf8_lossy(batch.slice(range)).into_owned();
         RawValue::from_string(text).ok()
     };
-    let headers: Vec<(&str, Option<Box<RawValue>>)> = batch
-        .headers_of(record)
-        .iter()
-        .map(|header| (header.name, raw(&header.value)))
-        .collect();
-    let headers: serde_json::Map<String, serde_json::Value> = headers
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), serde_json::json!(value)))
-        .collect();
+    // Those that were asked for are text, a changed key is JSON.
+    let header = |header: &Header| {
+        let text = String::from_utf8_lossy(batch.slice(&header.value)).into_owned();
+        let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        (header.name.to_owned(), value)
+    };
     // The parts are JSON, so the whole is.
     serde_json::to_string(&Shown {
         topic,
         partition: record.partition,
         key: record.key.as_ref().and_then(raw),
         value: record.value.as_ref().and_then(raw),
-        headers,
+        headers: batch.headers_of(record).iter().map(header).collect(),
     })
     .unwrap_or_default()
 }
@@ -106,6 +104,6 @@ struct Shown<'a> {
     partition: Option<i32>,
     key: Option<Box<RawValue>>,
     value: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-    headers: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    headers: Map<String, Value>,
 }

@@ -294,10 +294,11 @@ impl<'a> Opening<'a> {
             prefix: kafka.prefix.clone(),
             database: self.identity.database.clone(),
         };
-        let settings = &self.context.settings;
-        let format = event_format(settings.format, kafka.message_bytes_max);
-        let encoder = Encoder::new(&name, format);
-        Ok(encoder.selecting(Arc::clone(&settings.selection)))
+        Ok(encoder(
+            &self.context.settings,
+            &name,
+            kafka.message_bytes_max,
+        ))
     }
 
     /// Starts the walsender at the point, and checks that it can serve it.
@@ -515,7 +516,13 @@ pub(super) fn check_source(
     })
 }
 
-pub(super) fn event_format(format: Format, record_bytes_max: usize) -> event::Format {
+/// An encoder of that source's changes, as the settings ask for.
+pub(super) fn encoder(settings: &Settings, name: &SourceName, record_bytes_max: usize) -> Encoder {
+    let format = event_format(settings.format, record_bytes_max);
+    Encoder::new(name, format).selecting(Arc::clone(&settings.selection))
+}
+
+fn event_format(format: Format, record_bytes_max: usize) -> event::Format {
     event::Format {
         values: match format.values {
             Values::Lossless => ValueFormat::Lossless,

@@ -64,8 +64,13 @@ impl Source {
     }
 
     fn replay(&self, file: &str, arguments: &[&str]) -> Vec<Value> {
+        self.replay_as(file, arguments, "")
+    }
+
+    /// With a `[format]` of its own.
+    fn replay_as(&self, file: &str, arguments: &[&str], format: &str) -> Vec<Value> {
         let all = [&["replay", file, "--json"], arguments].concat();
-        let ended = Tidewater::run(&all, &self.config);
+        let ended = Tidewater::run(&all, &format!("{}{format}", self.config));
         assert_eq!(ended.code(), Some(0), "{}", ended.log);
         let lines = ended.output.lines();
         lines
@@ -131,6 +136,13 @@ async fn a_capture_replays_as_it_was_published() {
     assert_eq!(comparable(replayed), comparable(source.published()));
 
     assert_eq!(source.replay(&file, &["--count", "2"]).len(), 2);
+    let format = "[format]\nskip = [\"t\"]\nheaders = [\"op\"]\n";
+    let shaped = source.replay_as(&file, &[], format);
+    let operations: Vec<&str> = shaped
+        .iter()
+        .map(|record| record["headers"]["__op"].as_str().unwrap())
+        .collect();
+    assert_eq!(operations, ["c", "c", "u", "d", "d", "c", "d", "d"]);
     let refused = Tidewater::run(&["capture", &file], &source.config);
     assert_eq!(refused.code(), Some(2));
     assert!(

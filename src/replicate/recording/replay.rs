@@ -9,15 +9,16 @@ use super::FileError;
 use super::file::{Described, Frame, Header, Reader};
 use crate::config::settings::Settings;
 use crate::event::selection::Selection;
-use crate::event::{Batch, Encoder, Record, SourceName};
+use crate::event::{Batch, Record, SourceName};
 use crate::kafka::topics;
-use crate::replicate::capture::{Capture, CapturedTable, Point};
+use crate::replicate::capture::{Capture, CapturedTable, MessageTopic, Point};
 use crate::replicate::{Error, start};
 
 /// Records are handed over when a batch has grown to this.
 const BATCH_BYTES_MAX: usize = 4 << 20;
-/// Index of the heartbeat's topic.
-const HEARTBEAT: usize = 0;
+/// Indexes of the topics that are no table's.
+const HEARTBEATS: u32 = 0;
+const MESSAGES: u32 = 1;
 /// What a configuration without `[kafka]` stands for: prefix, partitions, largest record.
 const UNCONFIGURED: (&str, i32, usize) = ("retail", 6, 1_000_000);
 
@@ -57,14 +58,19 @@ impl Replay {
             prefix: prefix.to_owned(),
             database: header.database.clone(),
         };
-        let format = start::event_format(settings.format, record_bytes_max);
+        let encoder = start::encoder(settings, &name, record_bytes_max);
         let selection = Arc::clone(&settings.selection);
-        let encoder = Encoder::new(&name, format).selecting(Arc::clone(&selection));
+        let messages = MessageTopic {
+            topic: Some(MESSAGES),
+            selection: Arc::clone(&selection),
+        };
         Replay {
-            capture: Capture::new(encoder, 1, 0, Point::default()),
+            capture: Capture::new(encoder, 1, HEARTBEATS, Point::default())
+                .telling(messages)
+                .skipping(settings.format.skip),
             prefix: prefix.to_owned(),
             partitions,
-            topics: vec![topics::heartbeat(prefix)],
+            topics: vec![topics::heartbeat(prefix), topics::messages(prefix)],
             selection,
             tables: HashMap::new(),
             spare: None,
@@ -125,7 +131,9 @@ impl Replay {
         // A replay asks no registry.
         plan.identify_key(0);
         plan.identify_value(0);
-        let partitions = self.partitions;
+        let route = self.selection.route(&table.schema, &table.name);
+        let partitions = route.and_then(|route| route.partitions);
+        let partitions = partitions.unwrap_or(self.partitions);
         self.capture
             .describe(relation, CapturedTable { plan, partitions });
         Ok(())
@@ -143,8 +151,8 @@ impl Replay {
             let parts = [&record.key, &record.value].into_iter().flatten();
             self.replayed.records += 1;
             self.replayed.bytes += parts.map(|part| part.len() as u64).sum::<u64>();
+            // Every index was given out here.
             let topic = self.topics.get(record.topic as usize);
-            let topic = topic.or(self.topics.get(HEARTBEAT));
             if !each(topic.map_or("", String::as_str), &closed.batch, record) {
                 return false;
             }
