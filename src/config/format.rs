@@ -55,16 +55,11 @@ fn check_handling(format: Format, resolver: &mut Resolver<'_>) -> Option<Format>
     if format.encoding == Encoding::Json || format.handling == Handling::default() {
         return Some(format);
     }
-    let changed: Vec<&str> = DEBEZIUM_ONLY
-        .into_iter()
-        .filter(|path| resolver.is_set(path))
-        .collect();
-    for path in changed {
-        let problem =
-            "is for format.encoding \"json\": schemas are those of the default".to_owned();
-        let remedy = "remove it, or set format.encoding = \"json\"";
-        resolver.conflict(path, problem, remedy);
-    }
+    resolver.none_is_set(
+        &DEBEZIUM_ONLY,
+        "is for format.encoding \"json\": schemas are those of the default",
+        "remove it, or set format.encoding = \"json\"",
+    );
     None
 }
 
@@ -171,15 +166,10 @@ pub(super) fn registry(resolver: &mut Resolver<'_>) -> Option<Option<Registry>> 
 fn check_together(mut format: Format, resolver: &mut Resolver<'_>) -> Option<Format> {
     let Shape::Flat(flat) = format.shape else {
         let flat_only = ["format.deletes", "format.unchanged", "format.fields"];
-        let ignored: Vec<&str> = flat_only
-            .into_iter()
-            .filter(|path| resolver.is_set(path))
-            .collect();
-        for path in &ignored {
-            let problem = "is for flat rows, and format.shape is \"envelope\"".to_owned();
-            resolver.conflict(path, problem, "remove it, or set format.shape = \"flat\"");
-        }
-        return ignored.is_empty().then_some(format);
+        let problem = "is for flat rows, and format.shape is \"envelope\"";
+        let remedy = "remove it, or set format.shape = \"flat\"";
+        let none = resolver.none_is_set(&flat_only, problem, remedy);
+        return none.then_some(format);
     };
     if !resolver.is_set("format.truncate") {
         format.truncate = Truncate::Skip;

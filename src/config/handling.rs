@@ -21,14 +21,10 @@ pub(super) const DEBEZIUM_ONLY: [&str; 8] = [
 
 pub(super) fn handling(values: Option<Values>, resolver: &mut Resolver<'_>) -> Option<Handling> {
     if values == Some(Values::Lossless) {
-        let ignored = DEBEZIUM_ONLY.into_iter();
-        let ignored: Vec<&str> = ignored.filter(|path| resolver.is_set(path)).collect();
-        for path in &ignored {
-            let problem = "is for Debezium's values, and format.values is \"lossless\"".to_owned();
-            let remedy = "remove it, or set format.values = \"debezium\"";
-            resolver.conflict(path, problem, remedy);
-        }
-        return ignored.is_empty().then(Handling::default);
+        let problem = "is for Debezium's values, and format.values is \"lossless\"";
+        let remedy = "remove it, or set format.values = \"debezium\"";
+        let none = resolver.none_is_set(&DEBEZIUM_ONLY, problem, remedy);
+        return none.then(Handling::default);
     }
     let decimal = decimal(resolver);
     let time = time(resolver);

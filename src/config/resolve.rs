@@ -208,6 +208,19 @@ impl Resolver<'_> {
         });
     }
 
+    /// Keys of which none may be set as the others are; `false` where one is.
+    pub(super) fn none_is_set(&mut self, paths: &[&str], problem: &str, remedy: &str) -> bool {
+        let set: Vec<&str> = paths
+            .iter()
+            .copied()
+            .filter(|path| self.is_set(path))
+            .collect();
+        for path in &set {
+            self.conflict(path, problem.to_owned(), remedy);
+        }
+        set.is_empty()
+    }
+
     /// The sections of a list, `transform[0]` and so on.
     pub(super) fn sections(&self, name: &str) -> Vec<String> {
         let mut sections: Vec<String> = Vec::new();
