@@ -79,10 +79,7 @@ struct Bench {
 
 fn main() -> Fallible<()> {
     let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(measure(&options))
+    support::run(measure(&options))
 }
 
 async fn measure(options: &Options) -> Fallible<()> {

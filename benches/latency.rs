@@ -78,10 +78,7 @@ struct Measured {
 
 fn main() -> Fallible<()> {
     let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(measure(&options))
+    support::run(measure(&options))
 }
 
 async fn measure(options: &Options) -> Fallible<()> {

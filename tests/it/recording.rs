@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidewater::connection::{Database, connect};
+use tidewater::exit::ExitCode;
 use tidewater::postgres::read_slot;
 
 use crate::model::read_topic;
@@ -71,7 +72,7 @@ impl Source {
     fn replay_as(&self, file: &str, arguments: &[&str], format: &str) -> Vec<Value> {
         let all = [&["replay", file, "--json"], arguments].concat();
         let ended = Tidewater::run(&all, &format!("{}{format}", self.config));
-        assert_eq!(ended.code(), Some(0), "{}", ended.log);
+        let ended = ended.expect(ExitCode::Success);
         let lines = ended.output.lines();
         lines
             .map(|line| serde_json::from_str(line).unwrap())
@@ -118,7 +119,7 @@ async fn a_capture_replays_as_it_was_published() {
     .await;
     source.change().await;
     let ended = capture.wait(std::time::Duration::from_mins(1));
-    assert_eq!(ended.code(), Some(0), "{}", ended.log);
+    let ended = ended.expect(ExitCode::Success);
     assert!(
         ended
             .output
@@ -181,7 +182,7 @@ async fn a_copy_of_the_slot_is_read_and_scrambled() {
         &count,
     ];
     let ended = Tidewater::run(&arguments, &source.config);
-    assert_eq!(ended.code(), Some(0), "{}", ended.log);
+    ended.expect(ExitCode::Success);
     assert_eq!(confirmed().await, before);
 
     let bytes = std::fs::read(&file).unwrap();

@@ -1,5 +1,7 @@
 //! The roles as processes of their own, end to end.
 
+use tidewater::exit::ExitCode;
+
 use super::{Shop, streaming};
 use crate::support::{self, Tidewater};
 
@@ -38,14 +40,7 @@ async fn replicate_and_aggregate_carry_a_row_into_the_aggregates() {
             .is_ok_and(|row| row.is_some_and(|row| row.get::<_, Option<i32>>(0) == Some(39)))
     })
     .await;
-    let verified = Tidewater::run(&["verify"], &shop.config());
-    assert_eq!(
-        verified.code(),
-        Some(0),
-        "{}{}",
-        verified.output,
-        verified.log
-    );
+    Tidewater::run(&["verify"], &shop.config()).expect(ExitCode::Success);
     for role in [replicator, aggregator] {
         let ended = role.terminate();
         assert_eq!(ended.code(), Some(0), "{}", ended.log);

@@ -105,13 +105,7 @@ async fn nothing_that_is_hidden_leaves_the_process() {
 async fn a_key_that_is_not_one_any_more_is_refused() {
     let scene = Scene::new("nokey", TABLE).await;
     let refused = |config: &str, words: &str| {
-        let ended = Tidewater::run(&["replicate"], config);
-        assert_eq!(
-            ended.code(),
-            Some(ExitCode::SourceTables as i32),
-            "{}",
-            ended.log
-        );
+        let ended = Tidewater::run(&["replicate"], config).expect(ExitCode::SourceTables);
         assert!(ended.log.contains(words), "{}", ended.log);
     };
     let excluded = scene
@@ -152,21 +146,9 @@ async fn the_rest_is_still_verified() {
         .sql("update customers set age = 1; update plain set name = 'other'")
         .await;
     let verify = |config: &str| Tidewater::run(&["verify", "--source-only"], config);
-    let verified = verify(&config);
-    assert_eq!(
-        verified.code(),
-        Some(0),
-        "{}{}",
-        verified.output,
-        verified.log
-    );
+    verify(&config).expect(ExitCode::Success);
     let hashed = verify(&with_columns(&scene.config("initial", SHAPES)));
-    assert_eq!(
-        hashed.code(),
-        Some(ExitCode::Configuration as i32),
-        "{}",
-        hashed.log
-    );
+    let hashed = hashed.expect(ExitCode::Configuration);
     assert!(
         hashed.log.contains("its record key is hashed"),
         "{}",

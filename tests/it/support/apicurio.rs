@@ -1,22 +1,19 @@
 //! Apicurio's schema registry, a process of its own with its storage in memory.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
+use super::logged::Logged;
 use super::{free_port, until_within};
 
 /// What its classes are compiled for.
 const JAVA_MIN: u32 = 21;
 
-/// A registry; killed when dropped, its log is shown when the test fails.
+/// A registry.
 pub(crate) struct Apicurio {
-    child: Child,
+    process: Logged,
     port: u16,
-    directory: TempDir,
 }
 
 impl Apicurio {
@@ -31,35 +28,27 @@ impl Apicurio {
             println!("skipped: Apicurio needs Java {JAVA_MIN} or newer, and none is here");
             return None;
         };
-        let directory = TempDir::new().unwrap();
         let (port, management) = (free_port(), free_port());
-        let log = File::create(directory.path().join("log")).unwrap();
-        let child = Command::new(java)
-            .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
-            .args([
-                format!("-Dquarkus.http.port={port}"),
-                "-Dquarkus.http.host=127.0.0.1".to_owned(),
-                format!("-Dquarkus.management.port={management}"),
-                "-Dquarkus.management.host=127.0.0.1".to_owned(),
-            ])
-            .arg("-jar")
-            .arg(application.join("quarkus-run.jar"))
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut apicurio = Apicurio {
-            child,
-            port,
-            directory,
-        };
+        let process = Logged::start("the registry", |directory| {
+            let mut command = Command::new(java);
+            command
+                .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+                .args([
+                    format!("-Dquarkus.http.port={port}"),
+                    "-Dquarkus.http.host=127.0.0.1".to_owned(),
+                    format!("-Dquarkus.management.port={management}"),
+                    "-Dquarkus.management.host=127.0.0.1".to_owned(),
+                ])
+                .arg("-jar")
+                .arg(application.join("quarkus-run.jar"))
+                .current_dir(directory);
+            command
+        });
+        let mut apicurio = Apicurio { process, port };
         // Its last line before it answers. A port that is being tried may answer for somebody else.
         until_within(Duration::from_mins(5), "the registry", async || {
-            assert!(apicurio.child.try_wait().unwrap().is_none(), "it has ended");
-            let log = std::fs::read_to_string(apicurio.directory.path().join("log"));
-            log.unwrap().contains("Installed features")
+            apicurio.process.assert_running();
+            apicurio.process.log().contains("Installed features")
         })
         .await;
         Some(apicurio)
@@ -68,18 +57,6 @@ impl Apicurio {
     /// Its Confluent interface.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/apis/ccompat/v7", self.port)
-    }
-}
-
-impl Drop for Apicurio {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.directory.path().join("log"));
-            eprintln!("--- log of the registry\n{}", log.unwrap_or_default());
-        }
     }
 }
 

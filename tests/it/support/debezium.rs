@@ -2,11 +2,9 @@
 //! compared with.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use tempfile::TempDir;
-
+use super::logged::Logged;
 use super::{kafka_brokers, postgres_url};
 
 /// One connector: a slot and topics of the same name, and settings beside Debezium's defaults.
@@ -16,11 +14,8 @@ pub(crate) struct Connector<'a> {
     pub(crate) settings: &'a [(&'a str, &'a str)],
 }
 
-/// A worker with its connectors. Killed when dropped; its log is shown when the test fails.
-pub(crate) struct Debezium {
-    child: Child,
-    directory: TempDir,
-}
+/// A worker with its connectors.
+pub(crate) struct Debezium(Logged);
 
 impl Debezium {
     /// Starts a worker with these connectors.
@@ -31,37 +26,30 @@ impl Debezium {
             std::fs::exists(format!("{jars}/complete")).unwrap(),
             "no jars of Debezium: run scripts/install tests"
         );
-        let directory = TempDir::new().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        std::fs::write(path("worker"), worker(&path("offsets").display())).unwrap();
-        let log = File::create(path("log")).unwrap();
-        let mut command = Command::new("java");
-        command
-            .args(["-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
-            .arg(format!(
-                "-Dlog4j2.configurationFile={root}/scripts/kafka/log4j2.xml"
-            ))
-            .args(["-cp", &format!("{jars}/libs/*")])
-            .arg("org.apache.kafka.connect.cli.ConnectStandalone")
-            .arg(path("worker"));
-        for connector in connectors {
-            std::fs::write(path(connector.name), connector.properties()).unwrap();
-            command.arg(path(connector.name));
-        }
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Debezium { child, directory }
+        Debezium(Logged::start("Debezium", |directory| {
+            let path = |name: &str| directory.join(name);
+            std::fs::write(path("worker"), worker(&path("offsets").display())).unwrap();
+            let mut command = Command::new("java");
+            command
+                .args(["-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+                .arg(format!(
+                    "-Dlog4j2.configurationFile={root}/scripts/kafka/log4j2.xml"
+                ))
+                .args(["-cp", &format!("{jars}/libs/*")])
+                .arg("org.apache.kafka.connect.cli.ConnectStandalone")
+                .arg(path("worker"));
+            for connector in connectors {
+                std::fs::write(path(connector.name), connector.properties()).unwrap();
+                command.arg(path(connector.name));
+            }
+            command
+        }))
     }
 
     /// Fails when the worker or one of its connectors has ended.
     pub(crate) fn assert_running(&mut self) {
-        let running = self.child.try_wait().unwrap().is_none();
-        assert!(running, "Debezium has ended");
-        let log = std::fs::read_to_string(self.directory.path().join("log")).unwrap();
+        self.0.assert_running();
+        let log = self.0.log();
         assert!(
             !log.contains("Task threw an uncaught and unrecoverable exception")
                 && !log.contains("Failed to create job"),
@@ -108,28 +96,6 @@ fn worker(offsets: &impl std::fmt::Display) -> String {
          listeners=http://127.0.0.1:0\n",
         kafka_brokers()
     )
-}
-
-impl Drop for Debezium {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.directory.path().join("log"));
-            let log = log.unwrap_or_default();
-            // What comes first is why the rest came.
-            let shown: Vec<&str> = log
-                .lines()
-                .filter(|line| !line.contains(" WARN "))
-                .collect();
-            let shown = shown.get(..200.min(shown.len())).unwrap_or_default();
-            eprintln!(
-                "--- log of Debezium, without warnings\n{}",
-                shown.join("\n")
-            );
-        }
-    }
 }
 
 fn port() -> String {

@@ -6,6 +6,7 @@ mod debezium;
 mod kafka;
 mod kills;
 pub(crate) mod load;
+mod logged;
 mod postgres;
 mod process;
 mod registry;

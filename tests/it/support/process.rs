@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+use tidewater::exit::ExitCode;
 use tidewater::step::{Role, STEP_BYTES};
 
 /// A started `tidewater`. Killed when dropped; its log is shown when the test fails.
@@ -28,6 +29,15 @@ impl Ended {
     /// The exit code; a signal is none.
     pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()
+    }
+}
+
+impl Ended {
+    /// The same, once it is known to have ended with that code; what it said is shown otherwise.
+    pub(crate) fn expect(self, code: ExitCode) -> Ended {
+        let Ended { output, log, .. } = &self;
+        assert_eq!(self.code(), Some(code as i32), "{output}{log}");
+        self
     }
 }
 
