@@ -424,10 +424,11 @@ async fn check_not_skipped(tables: &Tables, source: &Source, resume: Lsn) -> Res
 /// Initialises every transactional id that may be in use, which ends whatever a predecessor had under
 /// way, and reads what is recorded.
 ///
-/// Only the stream's id moves the position, so with it fenced the record is the truth. And workers of a
-/// predecessor can be alive only under a record that says that a snapshot is under way: he starts them after
-/// it is committed, and joins them before he commits the next. With those fenced too, what is recorded of
-/// its progress is all of it.
+/// Workers of a predecessor can be alive only under a record that says that a snapshot is under way: he
+/// starts them after it is committed, and joins them before he commits the next. So with the stream's id
+/// fenced that record can be seen below whatever they have under way, and is not waited for behind it.
+/// Only the stream's id moves the position, so with the workers fenced too, what is recorded is the truth,
+/// and of a snapshot's progress it is all.
 pub(super) fn fence(
     context: &Context,
     position_topic: &str,
@@ -444,15 +445,9 @@ pub(super) fn fence(
     };
     let id = transactional_id(kafka, source);
     let transactions = open(id.clone())?;
-    let recorded = kafka::read_recorded(kafka, position_topic)?;
-    let unfinished = recorded
-        .position
-        .as_ref()
-        .filter(|record| record.snapshot != SnapshotProgress::Done);
-    let Some(unfinished) = unfinished else {
-        return Ok((transactions, recorded));
-    };
-    for worker in 0..unfinished.snapshot_workers {
+    let visible = kafka::read_recorded_now(kafka, position_topic)?.position;
+    let unfinished = visible.filter(|record| record.snapshot != SnapshotProgress::Done);
+    for worker in 0..unfinished.map_or(0, |record| record.snapshot_workers) {
         drop(open(format!("{id}.snapshot.{worker}"))?);
     }
     Ok((transactions, kafka::read_recorded(kafka, position_topic)?))

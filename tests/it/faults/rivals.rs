@@ -1,7 +1,12 @@
 //! Two replicators on one slot.
 
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tidewater::exit::ExitCode;
+use tidewater::kafka::topics;
 use tidewater::postgres;
 
 use super::Scene;
@@ -94,4 +99,46 @@ async fn a_zombie_publishes_nothing() {
     );
     assert_eq!(second.terminate().code(), Some(0));
     scene.assert_exactly_once().await;
+}
+
+/// Progress that was delivered and not committed hides all later records until its transaction ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_ends_what_a_dead_worker_holds_open_instead_of_waiting() {
+    let scene = Scene::shared("worker").await;
+    let load = scene.load();
+    until("rows to read", async || load.changes() > 500).await;
+    load.stop().await;
+    let limit = Duration::from_mins(1);
+    let died = scene.replicate_until("snapshot.chunk", 1).wait(limit);
+    assert_eq!(died.code(), None, "{}", died.log);
+    let worker = dead_worker(&scene);
+
+    let next = scene.replicate_until("start.fenced", 1).wait(limit);
+    assert_eq!(next.code(), None, "{}", next.log);
+    let refused = worker.commit_transaction(limit);
+    assert!(refused.is_err(), "a worker that is not fenced");
+    scene.assert_exactly_once().await;
+}
+
+/// What a worker of the scene's snapshot leaves that dies before it commits. Its transaction times out
+/// long after a start has had to end.
+fn dead_worker(scene: &Scene) -> BaseProducer {
+    let Scene {
+        brokers, prefix, ..
+    } = scene;
+    let id = format!("tidewater.{prefix}.{prefix}.snapshot.0");
+    let worker: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("transactional.id", id)
+        .set("transaction.timeout.ms", "300000")
+        .create()
+        .unwrap();
+    let limit = Duration::from_secs(30);
+    worker.init_transactions(limit).unwrap();
+    worker.begin_transaction().unwrap();
+    let topic = topics::position(prefix, prefix);
+    let record = BaseRecord::to(&topic).key("progress").payload("{}");
+    worker.send(record).unwrap();
+    worker.flush(limit).unwrap();
+    worker
 }
