@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
 
-use crate::event::Lsn;
+use crate::event::{Lsn, Position, TooLarge};
 
 /// From the source's commit to Kafka's, seconds.
 pub const COMMIT_TO_KAFKA_SECONDS: &str = "tidewater_commit_to_kafka_seconds";
@@ -22,6 +22,8 @@ pub const BATCH_BYTES: &str = "tidewater_batch_bytes";
 pub const RECORDS_PUBLISHED_TOTAL: &str = "tidewater_records_published_total";
 /// Kafka transactions aborted and tried again.
 pub const TRANSACTIONS_ABORTED_TOTAL: &str = "tidewater_transactions_aborted_total";
+/// Changes that were too large to be published, and were passed over.
+pub const CHANGES_PASSED_OVER_TOTAL: &str = "tidewater_changes_passed_over_total";
 /// Fresh starts after a transient failure.
 pub const RESTARTS_TOTAL: &str = "tidewater_replication_restarts_total";
 /// Everything below this LSN has been read from the source.
@@ -88,6 +90,17 @@ pub fn progress(read: Lsn, confirmed: Lsn) {
     metrics::gauge!(READ_LSN).set(read.0 as f64);
     metrics::gauge!(CONFIRMED_LSN).set(confirmed.0 as f64);
     metrics::gauge!(UNCONFIRMED_BYTES).set(read.bytes_since(confirmed) as f64);
+}
+
+/// A change is told of instead of published. Each one took a large message, so the log does not fill up.
+pub fn passed_over(of: &str, position: Position, size: TooLarge) {
+    metrics::counter!(CHANGES_PASSED_OVER_TOTAL).increment(1);
+    let TooLarge {
+        reason,
+        bytes,
+        bytes_max,
+    } = size;
+    tracing::warn!(of, %position, reason, bytes, bytes_max, "a change is too large and was passed over");
 }
 
 /// A chunk of a snapshot was planned.

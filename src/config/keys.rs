@@ -109,6 +109,12 @@ pub const KEYS: &[Key] = &[
         "what happens when a table loses a column, or its type or key changes",
     ),
     key(
+        "source.on_too_large",
+        "stop",
+        "stop, pass-over",
+        "what happens with a change that is too large: it ends replication, or topic passed-over tells of it",
+    ),
+    key(
         "source.start_timeout",
         "30s",
         "0s to 1h",

@@ -9,7 +9,9 @@ use super::format::{format, registry};
 use super::keys::find;
 use super::raw::{Raw, RawValue};
 use super::selection::selection;
-use super::settings::{Delivery, Http, Kafka, Retail, Settings, Sink, SnapshotMode, Source};
+use super::settings::{
+    Delivery, Http, Kafka, OnTooLarge, Retail, Settings, Sink, SnapshotMode, Source,
+};
 use crate::connection::Connection;
 use crate::event::selection::Selection;
 use crate::step::StepSettings;
@@ -86,6 +88,13 @@ fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
     let snapshot_rows = resolver.number("source.snapshot_rows_per_second", 0, 1_000_000_000);
     let decoding = resolver.number("source.decoding_memory_bytes", 64 << 10, 2_147_482_624);
     let heartbeat = resolver.duration("source.heartbeat_interval", "0s", "5m");
+    let on_too_large = resolver.choice(
+        "source.on_too_large",
+        &[
+            ("stop", OnTooLarge::Stop),
+            ("pass-over", OnTooLarge::PassOver),
+        ],
+    );
     let start_timeout = resolver.duration("source.start_timeout", "0s", "1h");
     Some(Source {
         connection: connection?,
@@ -98,6 +107,7 @@ fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
         decoding_memory_bytes: u64::try_from(decoding?).ok()?,
         heartbeat_interval: heartbeat?,
         start_timeout: start_timeout?,
+        on_too_large: on_too_large?,
     })
 }
 

@@ -58,6 +58,17 @@ pub struct Source {
     /// How long a start tries to reach source and brokers before it gives up; once it has streamed,
     /// it tries for ever.
     pub start_timeout: Duration,
+    /// What happens with a change that is larger than a record may be.
+    pub on_too_large: OnTooLarge,
+}
+
+/// What happens with a change that is larger than a record may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnTooLarge {
+    /// Replication ends with a definite error.
+    Stop,
+    /// The change is left out, and told of in a topic of its own.
+    PassOver,
 }
 
 /// What is read before streaming.

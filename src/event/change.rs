@@ -59,6 +59,13 @@ pub struct LogicalMessage<'a> {
     pub content: &'a [u8],
 }
 
+impl LogicalMessage<'_> {
+    /// Its kind, for messages to people.
+    pub(crate) fn titled(&self) -> String {
+        format!("messages {}", self.prefix)
+    }
+}
+
 /// A set of what can happen to rows and tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Operations(u8);

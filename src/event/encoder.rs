@@ -577,7 +577,7 @@ impl Encoder {
         let bytes_max = self.format.record_bytes_max;
         if bytes > bytes_max {
             return Err(EncodeError::RecordTooLarge {
-                table: plan.full_name(),
+                of: plan.titled(),
                 bytes,
                 bytes_max,
             });
@@ -647,5 +647,9 @@ pub(super) fn header_index(out: &Batch) -> u32 {
 }
 
 mod key;
+mod passed_over;
+
+pub use passed_over::PassedRows;
+
 #[cfg(test)]
 mod tests;

@@ -82,20 +82,80 @@ pub enum EncodeError {
     },
     /// Key and value together are larger than a record may be.
     #[error(
-        "table {table}: a change takes {bytes} bytes as a record, more than the {bytes_max} of \
-         kafka.message_bytes_max; raise it, and max.message.bytes of the topic"
+        "{of}: a change takes {bytes} bytes as a record, more than the {bytes_max} of \
+         kafka.message_bytes_max; raise it, and max.message.bytes of the topic, or set \
+         source.on_too_large = \"pass-over\""
     )]
     RecordTooLarge {
-        /// Schema and table.
-        table: String,
+        /// `table public.orders`, or `messages app.order`.
+        of: String,
         /// What the record takes.
         bytes: usize,
         /// What it may take.
         bytes_max: usize,
     },
+    /// The server's message is larger than is held of one.
+    #[error(
+        "{of}: the server sent a change of {bytes} bytes, more than the {bytes_max} that are held of one; \
+         raise kafka.message_bytes_max, of which they are the double, leave the large column out of the \
+         publication, or set source.on_too_large = \"pass-over\""
+    )]
+    ChangeTooLarge {
+        /// As above.
+        of: String,
+        /// What the server sent.
+        bytes: usize,
+        /// What is held.
+        bytes_max: usize,
+    },
+}
+
+/// How large a change was that is larger than it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge {
+    /// `record`: its record is; `change`: what the server sent of it already is.
+    pub reason: &'static str,
+    /// How large it was.
+    pub bytes: usize,
+    /// How large it may be.
+    pub bytes_max: usize,
+}
+
+impl TooLarge {
+    /// [`TooLarge::reason`] of a message that was not held as a whole.
+    const CHANGE: &'static str = "change";
+
+    /// Whether its row is what was kept of one.
+    pub(super) fn is_condensed(self) -> bool {
+        self.reason == Self::CHANGE
+    }
 }
 
 impl EncodeError {
+    /// How large the change was, if that is what was wrong.
+    pub fn too_large(&self) -> Option<TooLarge> {
+        let (reason, bytes, bytes_max) = match self {
+            EncodeError::RecordTooLarge {
+                bytes, bytes_max, ..
+            } => ("record", bytes, bytes_max),
+            EncodeError::ChangeTooLarge {
+                bytes, bytes_max, ..
+            } => (TooLarge::CHANGE, bytes, bytes_max),
+            EncodeError::ColumnCount { .. }
+            | EncodeError::Value { .. }
+            | EncodeError::NotUtf8 { .. }
+            | EncodeError::KeyNotSent { .. }
+            | EncodeError::UnchangedNotSent { .. }
+            | EncodeError::SchemaMisfit { .. }
+            | EncodeError::SchemaUnregistered { .. } => return None,
+        };
+        Some(TooLarge {
+            reason,
+            bytes: *bytes,
+            bytes_max: *bytes_max,
+        })
+    }
+
     /// The exit code of a process that ends because of it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -106,7 +166,9 @@ impl EncodeError {
             EncodeError::KeyNotSent { .. }
             | EncodeError::UnchangedNotSent { .. }
             | EncodeError::SchemaMisfit { .. } => ExitCode::SourceTables,
-            EncodeError::RecordTooLarge { .. } => ExitCode::RecordTooLarge,
+            EncodeError::RecordTooLarge { .. } | EncodeError::ChangeTooLarge { .. } => {
+                ExitCode::RecordTooLarge
+            }
         }
     }
 

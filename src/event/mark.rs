@@ -70,7 +70,7 @@ impl Encoder {
         change: Change,
         message: &LogicalMessage<'_>,
         out: &mut Batch,
-    ) {
+    ) -> Result<(), EncodeError> {
         let prefix = quoted_content(message.prefix);
         let bytes = &mut out.bytes;
         let start = bytes.len();
@@ -101,6 +101,15 @@ impl Encoder {
         bytes.extend_from_slice(br#""}}"#);
         let value = key.end..bytes.len();
 
+        let (size, bytes_max) = (value.end - start, self.format.record_bytes_max);
+        if size > bytes_max {
+            bytes.truncate(start);
+            return Err(EncodeError::RecordTooLarge {
+                of: message.titled(),
+                bytes: size,
+                bytes_max,
+            });
+        }
         let headers = no_headers(out);
         out.records.push(Record {
             topic,
@@ -109,6 +118,7 @@ impl Encoder {
             value: Some(value),
             headers,
         });
+        Ok(())
     }
 
     /// The end of a snapshot at `position`, in every partition of a table's topic: a record without

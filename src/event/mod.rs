@@ -52,11 +52,11 @@ pub use debezium::{
 };
 pub use default::ColumnDefault;
 pub use encoder::{
-    Encoder, Encoding, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, SourceName, TruncateFormat,
-    ValueFormat,
+    Encoder, Encoding, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, PassedRows, SourceName,
+    TruncateFormat, ValueFormat,
 };
 pub use envelope::{Envelope, MessageBlock, Operation, Source};
-pub use error::EncodeError;
+pub use error::{EncodeError, TooLarge};
 pub use extra::{Extra, Extras};
 pub use key_range::{KeyOrder, KeyRange};
 pub use lsn::{Lsn, ParseLsnError};

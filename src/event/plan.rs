@@ -328,6 +328,11 @@ impl Plan {
         format!("{}.{}", self.schema, self.table)
     }
 
+    /// The same behind what it is.
+    pub(crate) fn titled(&self) -> String {
+        format!("table {}", self.full_name())
+    }
+
     /// What the server sends of its old rows.
     pub fn replica_identity(&self) -> ReplicaIdentity {
         self.replica_identity

@@ -85,6 +85,12 @@ impl TopicSpec {
         }
     }
 
+    /// The topic of changes that were passed over: one partition, so that they have an order, and kept for
+    /// ever. It may be emptied once they are dealt with.
+    pub fn passed_over(kafka: &Kafka, name: String) -> Self {
+        Self::schema_changes(kafka, name)
+    }
+
     /// The topic of promotion codes: kept for ever, since a restored ledger is completed from it.
     pub fn promotions(kafka: &Kafka, name: String) -> Self {
         TopicSpec {

@@ -51,6 +51,11 @@ pub fn schema_changes(prefix: &str) -> String {
     topic_characters(&format!("{prefix}.schema-changes"))
 }
 
+/// The topic of changes that were too large to be published.
+pub fn passed_over(prefix: &str) -> String {
+    topic_characters(&format!("{prefix}.passed-over"))
+}
+
 /// The topic of issued promotion codes.
 pub fn promotions(prefix: &str) -> String {
     topic_characters(&format!("{prefix}.promotions"))

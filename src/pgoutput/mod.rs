@@ -13,11 +13,13 @@
 //!
 //! Version 1 has no streaming of open transactions; versions 2 to 4 add tags, and would add variants.
 
+mod condense;
 mod cursor;
 mod parse;
 mod relation;
 mod tuple;
 
+pub use condense::Condenser;
 pub use cursor::ParseError;
 pub use parse::{Message, RelationIds, parse};
 pub use relation::{Relation, RelationColumn, UserType};

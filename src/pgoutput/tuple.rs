@@ -38,6 +38,14 @@ impl<'a> Tuple<'a> {
         Ok(tuple)
     }
 
+    /// The row that a [`super::Condenser`] has left of a DataRow.
+    pub fn condensed(bytes: &'a [u8]) -> Result<Self, ParseError> {
+        let mut cursor = Cursor::new(bytes);
+        let tuple = Self::read(&mut cursor, Layout::Pgoutput)?;
+        cursor.finish()?;
+        Ok(tuple)
+    }
+
     pub(super) fn from_pgoutput(cursor: &mut Cursor<'a>) -> Result<Self, ParseError> {
         Self::read(cursor, Layout::Pgoutput)
     }

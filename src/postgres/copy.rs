@@ -8,8 +8,11 @@
 //!
 //! The protocol's clock counts microseconds from 2000-01-01; everything outside this file from 1970.
 
+use super::buffer::Excess;
 use crate::event::Lsn;
 
+/// What stands before the data of an XLogData: its kind, two LSNs and a time.
+pub(super) const XLOG_DATA_HEAD_BYTES: usize = 1 + 3 * 8;
 /// Microseconds from 1970-01-01 to 2000-01-01.
 const EPOCH_US: i64 = 946_684_800_000_000;
 const STATUS_LENGTH: u32 = 38;
@@ -33,6 +36,15 @@ pub enum Frame<'a> {
         server_time_us: i64,
         /// The message.
         data: &'a [u8],
+    },
+    /// A message of the output plugin that was too large to be held, and has gone past.
+    Condensed {
+        /// Where in the log the message comes from.
+        start: Lsn,
+        /// What was kept of it: large values are marked as unchanged.
+        data: &'a [u8],
+        /// How large it was.
+        excess: Excess,
     },
     /// The server shows where it stands.
     Keepalive {
@@ -68,6 +80,18 @@ impl<'a> Frame<'a> {
                 cursor.rest().is_empty().then_some(keepalive)
             }
             _ => None,
+        }
+    }
+
+    /// The same frame, of a message that has gone past.
+    pub(super) fn condensed(self, excess: Excess) -> Frame<'a> {
+        match self {
+            Frame::XLogData { start, data, .. } => Frame::Condensed {
+                start,
+                data,
+                excess,
+            },
+            Frame::Condensed { .. } | Frame::Keepalive { .. } => self,
         }
     }
 }

@@ -25,7 +25,7 @@ mod stream;
 mod tables;
 mod wire;
 
-pub use buffer::{Buffer, FramingError, Span};
+pub use buffer::{Buffer, Excess, FramingError, Span};
 pub use catalog::{
     Column, TableKind, TableShape, ancestors, lock_tables, table_shape, table_storage, type_names,
 };
@@ -37,7 +37,7 @@ pub use publication::{
 pub use server::{
     Server, Switch, SystemIdentity, identify_system, inspect_server, log_end, timeline_history,
 };
-pub use session::{Session, SessionKind};
+pub use session::{RowBody, Session, SessionKind};
 pub use slot::{
     CreatedSlot, SlotState, SnapshotExport, check_slot, copy_slot, create_slot, drop_slot,
     read_slot, terminate_walsender,

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use postgres_protocol::message::frontend;
 
 use super::auth::Login;
-use super::buffer::Span;
+use super::buffer::{Excess, Span};
 use super::copy::Cursor;
 use super::error::{Error, RowsError};
 use super::stream::ReplicationStream;
@@ -56,6 +56,15 @@ pub enum SessionKind {
     Ordinary,
     /// Replication commands and queries; the role needs `REPLICATION`, the server a free walsender.
     Replication,
+}
+
+/// A row of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowBody<'a> {
+    /// The body of a DataRow: a count (i16), then for each column a length (i32, −1 for null) and its bytes.
+    Whole(&'a [u8]),
+    /// A row that was too large to be held, and has gone past: what was kept of it, in pgoutput's layout.
+    Condensed(&'a [u8], Excess),
 }
 
 /// One connection to the source.
@@ -281,16 +290,15 @@ impl Session {
         }
     }
 
-    /// Hands over every row that has arrived, and waits for some when there are none. `each` takes the
-    /// body of a DataRow: a count (i16), then for each column a length (i32, −1 for null) and its
-    /// bytes. `false`: that was the last of the result. Between calls at most one read buffer waits.
+    /// Hands over every row that has arrived, and waits for some when there are none. `false`: that was
+    /// the last of the result. Between calls at most one read buffer waits.
     pub async fn next_rows<E: std::error::Error + 'static>(
         &mut self,
-        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+        mut each: impl FnMut(RowBody<'_>) -> Result<(), E>,
     ) -> Result<bool, RowsError<E>> {
         let mut handed_over = false;
         while self.selecting {
-            let Some(span) = self.wire.take()? else {
+            let Some(span) = self.wire.take_or_condense()? else {
                 if handed_over {
                     return Ok(true);
                 }
@@ -299,10 +307,16 @@ impl Session {
             };
             match span.tag {
                 b'D' => {
-                    each(self.wire.body(span)).map_err(RowsError::Row)?;
+                    let body = self.wire.body(span);
+                    let row = match self.wire.excess(span) {
+                        None => RowBody::Whole(body),
+                        Some(excess) => RowBody::Condensed(body, excess),
+                    };
+                    each(row).map_err(RowsError::Row)?;
                     handed_over = true;
                 }
-                b'C' => {}
+                // Notices and notifications may come at any time.
+                b'C' | b'N' | b'A' => {}
                 b'S' => self.note_parameter(span)?,
                 b'Z' => self.selecting = false,
                 b'E' => {

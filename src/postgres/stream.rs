@@ -58,8 +58,8 @@ impl ReplicationStream {
         }
     }
 
-    /// Largest message held, bytes; 16 MiB unless set. A larger one is a definite error that names its
-    /// length and LSN.
+    /// Largest message held, bytes; 16 MiB unless set. A larger change goes past and comes out as
+    /// [`Frame::Condensed`].
     pub fn set_message_bytes_max(&mut self, bound: usize) {
         self.wire.set_message_bytes_max(bound);
     }
@@ -79,9 +79,10 @@ impl ReplicationStream {
             return Ok(None);
         };
         match span.tag {
-            b'd' => match Frame::parse(self.wire.body(span)) {
-                Some(frame) => Ok(Some(frame)),
-                None => Err(Error::Malformed {
+            b'd' => match (Frame::parse(self.wire.body(span)), self.wire.excess(span)) {
+                (Some(frame), None) => Ok(Some(frame)),
+                (Some(frame), Some(excess)) => Ok(Some(frame.condensed(excess))),
+                (None, _) => Err(Error::Malformed {
                     host: self.wire.host().to_owned(),
                     what: "a frame of the replication stream".to_owned(),
                 }),
@@ -97,7 +98,7 @@ impl ReplicationStream {
     /// A parameter that changes in the middle of the stream means nothing to us.
     fn next_span(&mut self) -> Result<Option<Span>, Error> {
         loop {
-            match self.wire.take_any()? {
+            match self.wire.take_or_condense()? {
                 Some(span) if matches!(span.tag, b'S' | b'A') => {}
                 Some(span) if span.tag == b'N' => self.check_notice(span)?,
                 found => return Ok(found),

@@ -5,7 +5,7 @@ use std::io;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::buffer::{Buffer, FramingError, Span};
+use super::buffer::{Buffer, Excess, FramingError, Span};
 use super::error::Error;
 use crate::connection::{Dialed, ServerError, Socket};
 use crate::event::Lsn;
@@ -74,6 +74,19 @@ impl Wire {
         self.input.take().map_err(|error| self.framing(error))
     }
 
+    /// As [`Wire::take_any`], where changes and rows that are too large go past, see [`Wire::excess`].
+    #[inline]
+    pub(super) fn take_or_condense(&mut self) -> Result<Option<Span>, Error> {
+        let taken = self.input.take_or_condense();
+        taken.map_err(|error| self.framing(error))
+    }
+
+    /// How large a message was that has gone past.
+    #[inline]
+    pub(super) fn excess(&self, span: Span) -> Option<Excess> {
+        self.input.excess(span)
+    }
+
     /// The body of a message just taken.
     pub(super) fn body(&self, span: Span) -> &[u8] {
         self.input.body(span)
@@ -123,19 +136,12 @@ impl Wire {
                 host: self.host.clone(),
                 what: error.to_string(),
             },
-            FramingError::TooLarge { length, bound, .. } => {
-                let mut cursor = self.input.peek();
-                let lsn = if cursor.u8() == Some(b'w') {
-                    cursor.lsn()
-                } else {
-                    None
-                };
-                Error::MessageTooLarge {
-                    length,
-                    bound,
-                    lsn: lsn.unwrap_or(Lsn::ZERO),
-                }
-            }
+            FramingError::TooLarge { length, bound, .. }
+            | FramingError::NotCondensable { length, bound, .. } => Error::MessageTooLarge {
+                length,
+                bound,
+                lsn: Lsn::ZERO,
+            },
         }
     }
 }

@@ -14,7 +14,7 @@ use super::capture::Point;
 use super::described::Described;
 use super::publisher::Job;
 use super::snapshot::{Ledger, Pace, ReadTable, Reading, Remaining, Snapshot, WorkerSettings};
-use super::start::{Opening, session_options, transactional_id};
+use super::start::{Opening, held_bytes_max, session_options, transactional_id};
 use crate::config::settings::Truncate;
 use crate::event::{Batch, Change, Encoder, Lsn, Position, SnapshotRead};
 use crate::kafka::{Entry, FencesRecord, PositionRecord, SnapshotProgress};
@@ -320,6 +320,8 @@ impl Opening<'_> {
             transactional_id: transactional_id(kafka, source),
             position_topic: self.position_topic.clone(),
             topics: Arc::new(self.tables.names()),
+            passed_over: self.passed_over,
+            held_bytes_max: held_bytes_max(kafka),
             steps: self.context.steps.clone(),
             pace: Arc::new(pace),
         })

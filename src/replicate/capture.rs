@@ -8,16 +8,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use passed_over::exceeds;
+
 use super::Error;
 use super::fence::{Fence, Fences, KeyMissing};
 use super::machine::Fill;
 use crate::event::selection::Selection;
 use crate::event::{
     Batch, Change, EncodeError, Encoder, Epoch, HEARTBEAT_PREFIX, LogicalMessage, Lsn, OldRow,
-    Operations, Plan, Position, Transaction,
+    Operations, PassedRows, Plan, Position, Transaction,
 };
 use crate::kafka::PositionRecord;
 use crate::pgoutput::{self, Message, OldTuple, Relation, RelationIds, Tuple};
+use crate::postgres::Excess;
 
 /// Where a batch ends: what its position record says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +50,17 @@ impl Point {
     pub(crate) fn is_split(&self) -> bool {
         self.commit_lsn >= self.resume && self.ordinal > 0
     }
+}
+
+/// A message of the stream, as it has arrived.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'a> {
+    /// Where it stands in the log.
+    pub(crate) lsn: Lsn,
+    /// The message, or what was kept of it.
+    pub(crate) data: &'a [u8],
+    /// How large it was, if it was too large to be held.
+    pub(crate) excess: Option<Excess>,
 }
 
 /// A table that changes are captured from.
@@ -87,6 +101,10 @@ pub(crate) struct Capture {
     ignored: HashSet<u32>,
     heartbeat_topic: u32,
     messages: MessageTopic,
+    /// Where changes are told of that are too large; without it they end the stream.
+    passed_over: Option<u32>,
+    /// Of the message that is being applied.
+    excess: Option<Excess>,
     batch: Batch,
     commit_times_us: Vec<i64>,
     boundary: Boundary,
@@ -139,6 +157,8 @@ impl Capture {
             ignored: HashSet::new(),
             heartbeat_topic,
             messages: MessageTopic::default(),
+            passed_over: None,
+            excess: None,
             batch: Batch::default(),
             commit_times_us: Vec::new(),
             boundary: Boundary {
@@ -162,6 +182,14 @@ impl Capture {
     /// Publishes the messages that are selected, to that topic.
     pub(crate) fn telling(self, messages: MessageTopic) -> Self {
         Capture { messages, ..self }
+    }
+
+    /// Passes over changes that are too large, and tells of them in that topic.
+    pub(crate) fn passing_over(self, topic: Option<u32>) -> Self {
+        Capture {
+            passed_over: topic,
+            ..self
+        }
     }
 
     /// Leaves out what is in the set; it is counted all the same.
@@ -228,11 +256,12 @@ impl Capture {
     /// message is to be applied again.
     pub(crate) fn apply(
         &mut self,
-        lsn: Lsn,
-        data: &[u8],
+        arrival: Arrival<'_>,
         now: Instant,
         now_us: i64,
     ) -> Result<Option<Relation>, Error> {
+        let Arrival { lsn, data, excess } = arrival;
+        self.excess = excess;
         let message = pgoutput::parse(data).map_err(|source| Error::Malformed { lsn, source })?;
         if let Some(relation) = self.undescribed(&message) {
             return Ok(Some(relation));
@@ -403,14 +432,15 @@ impl Capture {
     fn insert(&mut self, relation: u32, change: Change, new: Tuple<'_>) -> Result<(), Error> {
         let plan = plan(&self.tables, relation, change.lsn)?;
         if let Some(fence) = fence(self.fences.as_ref(), self.open, relation)
-            && hides(fence, plan, new, change.lsn)?
+            && hides(fence, plan, new, change.lsn, self.excess)?
         {
             return Ok(());
         }
-        encoded(
-            self.encoder.insert(plan, change, new, &mut self.batch),
-            change.lsn,
-        )
+        let result = match self.excess {
+            None => self.encoder.insert(plan, change, new, &mut self.batch),
+            Some(excess) => Err(exceeds(excess, plan)),
+        };
+        self.finish(result, relation, change, || PassedRows::Insert(new))
     }
 
     #[inline]
@@ -423,23 +453,26 @@ impl Capture {
     ) -> Result<(), Error> {
         let plan = plan(&self.tables, relation, change.lsn)?;
         let (encoder, batch) = (&mut self.encoder, &mut self.batch);
-        let mut hidden = (false, false);
+        let (mut hidden, excess) = ((false, false), self.excess);
         if let Some(fence) = fence(self.fences.as_ref(), self.open, relation) {
-            let hides_new = hides(fence, plan, new, change.lsn)?;
+            let hides = |row| hides(fence, plan, row, change.lsn, excess);
+            let hides_new = hides(new)?;
             let hides_old = match old {
                 None => hides_new,
-                Some(OldRow::Key(old) | OldRow::Full(old)) => hides(fence, plan, old, change.lsn)?,
+                Some(OldRow::Key(old) | OldRow::Full(old)) => hides(old)?,
             };
             hidden = (hides_old, hides_new);
         }
         // The halves differ only where the key does.
         let result = match (hidden, old) {
+            ((true, true), _) => Ok(()),
+            _ if excess.is_some() => excess.map_or(Ok(()), |excess| Err(exceeds(excess, plan))),
             ((false, false), old) => encoder.update(plan, change, old, new, batch),
             ((true, false), Some(old)) => encoder.arrive(plan, change, old, new, batch),
             ((false, true), Some(old)) => encoder.delete(plan, change, old, batch),
             _ => Ok(()),
         };
-        encoded(result, change.lsn)
+        self.finish(result, relation, change, || PassedRows::Update(old, new))
     }
 
     #[inline]
@@ -447,14 +480,15 @@ impl Capture {
         let plan = plan(&self.tables, relation, change.lsn)?;
         if let Some(fence) = fence(self.fences.as_ref(), self.open, relation) {
             let (OldRow::Key(row) | OldRow::Full(row)) = old;
-            if hides(fence, plan, row, change.lsn)? {
+            if hides(fence, plan, row, change.lsn, self.excess)? {
                 return Ok(());
             }
         }
-        encoded(
-            self.encoder.delete(plan, change, old, &mut self.batch),
-            change.lsn,
-        )
+        let result = match self.excess {
+            None => self.encoder.delete(plan, change, old, &mut self.batch),
+            Some(excess) => Err(exceeds(excess, plan)),
+        };
+        self.finish(result, relation, change, || PassedRows::Delete(old))
     }
 
     /// Takes the fences when the stream has passed them at `resume`.
@@ -495,11 +529,10 @@ impl Capture {
         } else {
             self.messages.topic(message.prefix)
         };
-        if let Some(topic) = topic {
-            self.encoder
-                .message(topic, change, message, &mut self.batch);
+        match topic {
+            None => Ok(()),
+            Some(topic) => self.publish_message(topic, change, message),
         }
-        Ok(())
     }
 
     /// A message outside of any transaction, at the end of its record in the log. It stands between two
@@ -532,8 +565,7 @@ impl Capture {
             ordinal: 0,
             now_us,
         };
-        self.encoder
-            .message(topic, change, message, &mut self.batch);
+        self.publish_message(topic, change, message)?;
         self.oldest.get_or_insert(now);
         self.boundary = Boundary {
             point: Point {
@@ -620,14 +652,23 @@ fn fence(fences: Option<&Fences>, open: Option<Open>, relation: u32) -> Option<F
     fences?.of(relation, open?.commit_lsn)
 }
 
-fn hides(fence: Fence<'_>, plan: &Plan, row: Tuple<'_>, lsn: Lsn) -> Result<bool, Error> {
-    fence
-        .hides(plan, row)
-        .map_err(|KeyMissing { column }| Error::KeyMissing {
+/// A key that was too large to be kept hides nothing: the change is told of, at worst once more.
+fn hides(
+    fence: Fence<'_>,
+    plan: &Plan,
+    row: Tuple<'_>,
+    lsn: Lsn,
+    excess: Option<Excess>,
+) -> Result<bool, Error> {
+    match fence.hides(plan, row) {
+        Ok(hides) => Ok(hides),
+        Err(KeyMissing { .. }) if excess.is_some() => Ok(false),
+        Err(KeyMissing { column }) => Err(Error::KeyMissing {
             table: plan.full_name(),
             column,
             lsn,
-        })
+        }),
+    }
 }
 
 fn plan(tables: &HashMap<u32, CapturedTable>, relation: u32, lsn: Lsn) -> Result<&Plan, Error> {
@@ -641,5 +682,6 @@ fn encoded(result: Result<(), EncodeError>, lsn: Lsn) -> Result<(), Error> {
     result.map_err(|source| Error::Encode { lsn, source })
 }
 
+mod passed_over;
 #[cfg(test)]
 mod tests;

@@ -97,6 +97,8 @@ pub(super) struct Opening<'a> {
     pub(super) publication: Publication,
     pub(super) tables: Tables,
     pub(super) heartbeat: Topic,
+    /// Where changes are told of that are too large; without it they end replication.
+    pub(super) passed_over: Option<u32>,
     pub(super) publisher: Publisher,
     pub(super) position_topic: String,
     /// The last record committed, or the one that the first will follow.
@@ -139,12 +141,9 @@ impl<'a> Opening<'a> {
         check_source(stale.position.as_ref(), &identity, &position_topic)?;
         let mut tables = Tables::new(context, patterns, admin, catalog, stale.topics)?;
         tables.schema_topic().await?;
-        let heartbeat = tables
-            .topic(TopicSpec::heartbeat(
-                kafka,
-                topics::heartbeat(&kafka.prefix),
-            ))
-            .await?;
+        let passed_over = tables.passed_over_topic().await?.map(|topic| topic.index);
+        let heartbeat = TopicSpec::heartbeat(kafka, topics::heartbeat(&kafka.prefix));
+        let heartbeat = tables.topic(heartbeat).await?;
         for published in &publication.tables {
             tables
                 .table_topic(&published.table.schema, &published.table.name)
@@ -174,6 +173,7 @@ impl<'a> Opening<'a> {
             publication,
             tables,
             heartbeat,
+            passed_over,
             publisher,
             position_topic,
             record,
@@ -304,10 +304,14 @@ impl<'a> Opening<'a> {
     /// Starts the walsender at the point, and checks that it can serve it.
     async fn stream(mut self, point: Point) -> Result<Stream, Error> {
         let encoder = self.encoder()?;
-        let source = self.context.source()?;
+        let (source, held) = (
+            self.context.source()?,
+            held_bytes_max(self.context.kafka()?),
+        );
         let fences = self.record.fences;
         let fences = fences.map(|record| Fences::new(&record, &self.progress));
-        let stream = start_replication(self.session, source, point.resume).await?;
+        let mut stream = start_replication(self.session, source, point.resume).await?;
+        stream.set_message_bytes_max(held);
         self.context.steps.at("start.streaming");
         check_not_skipped(&self.tables, source, point.resume).await?;
         let messages = MessageTopic {
@@ -320,6 +324,7 @@ impl<'a> Opening<'a> {
             capture: Capture::new(encoder, self.record.epoch, self.heartbeat.index, point)
                 .fenced(fences)
                 .telling(messages)
+                .passing_over(self.passed_over)
                 .skipping(self.context.settings.format.skip),
             tables: self.tables,
             publisher: self.publisher,
@@ -359,6 +364,16 @@ impl Context {
 
 pub(super) fn section<'s, T>(section: Option<&'s T>, name: &'static str) -> Result<&'s T, Error> {
     section.ok_or(Error::SectionMissing(name))
+}
+
+/// Largest message of the server that is held, bytes. A bytea is sent in hexadecimal digits, three for two of
+/// its record's; columns that are left out are sent all the same.
+pub(super) fn held_bytes_max(kafka: &Kafka) -> usize {
+    const HELD_BYTES_MIN: usize = 8 << 20;
+    kafka
+        .message_bytes_max
+        .saturating_mul(2)
+        .max(HELD_BYTES_MIN)
 }
 
 /// Start-up options beside those that every session has, which fix how values look.

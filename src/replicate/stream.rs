@@ -16,7 +16,7 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::capture::Capture;
+use super::capture::{Arrival, Capture};
 use super::lease::Lease;
 use super::machine::{self, Decision, Limits, Progress};
 use super::publisher::{Job, Outcome, Publisher};
@@ -157,16 +157,22 @@ impl Stream {
             {
                 return Ok(true);
             }
-            let undescribed = match self.source.next_frame()? {
+            let arrival = match self.source.next_frame()? {
                 None => return Ok(true),
-                Some(Frame::XLogData { start, data, .. }) => {
-                    if let Some(since) = self.state.awaiting_first.take() {
-                        // The server decodes from the slot's restart_lsn, and a transaction whole.
-                        tracing::info!(waited = ?now.duration_since(since), "first change arrived");
-                    }
-                    let relation = self.capture.apply(start, data, now, now_us)?;
-                    relation.map(|relation| (relation, start, data.to_vec()))
-                }
+                Some(Frame::XLogData { start, data, .. }) => Arrival {
+                    lsn: start,
+                    data,
+                    excess: None,
+                },
+                Some(Frame::Condensed {
+                    start,
+                    data,
+                    excess,
+                }) => Arrival {
+                    lsn: start,
+                    data,
+                    excess: Some(excess),
+                },
                 Some(Frame::Keepalive {
                     end,
                     reply_requested,
@@ -176,15 +182,25 @@ impl Stream {
                     if reply_requested {
                         self.state.status_due = now;
                     }
-                    None
+                    self.progress.read_to(self.capture.resume());
+                    continue;
                 }
             };
-            if let Some((mut relation, start, data)) = undescribed {
+            if let Some(since) = self.state.awaiting_first.take() {
+                // The server decodes from the slot's restart_lsn, and a transaction whole.
+                tracing::info!(waited = ?now.duration_since(since), "first change arrived");
+            }
+            if let Some(mut relation) = self.capture.apply(arrival, now, now_us)? {
+                let data = arrival.data.to_vec();
+                let arrival = Arrival {
+                    data: &data,
+                    ..arrival
+                };
                 loop {
                     if !self.describe(&relation, shutdown).await? {
                         return Ok(false);
                     }
-                    match self.capture.apply(start, &data, now, now_us)? {
+                    match self.capture.apply(arrival, now, now_us)? {
                         Some(next) => relation = next,
                         None => break,
                     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::capture::CapturedTable;
 use super::schema::{SchemaHistory, SchemaVersion};
 use super::{Context, Error};
-use crate::config::settings::Kafka;
+use crate::config::settings::{Kafka, OnTooLarge};
 use crate::connection::Database;
 use crate::event::selection::Selection;
 use crate::event::{Batch, ColumnShape, Encoder, Plan, Position, ReplicaIdentity, Table};
@@ -43,6 +43,7 @@ pub(crate) struct Topic {
 pub(crate) struct Tables {
     kafka: Kafka,
     selection: Arc<Selection>,
+    on_too_large: OnTooLarge,
     publication: String,
     patterns: Patterns,
     admin: Admin,
@@ -80,6 +81,7 @@ impl Tables {
             recorded,
             kafka: context.kafka()?.clone(),
             selection: Arc::clone(&context.settings.selection),
+            on_too_large: context.source()?.on_too_large,
             publication: context.source()?.publication.clone(),
             patterns,
             admin,
@@ -266,6 +268,16 @@ impl Tables {
         }
         let name = topics::messages(&self.kafka.prefix);
         let spec = TopicSpec::events(&self.kafka, name);
+        self.topic(spec).await.map(Some)
+    }
+
+    /// The topic of changes that are passed over, created when missing; `None` if they end the stream.
+    pub(crate) async fn passed_over_topic(&mut self) -> Result<Option<Topic>, Error> {
+        if self.on_too_large == OnTooLarge::Stop {
+            return Ok(None);
+        }
+        let name = topics::passed_over(&self.kafka.prefix);
+        let spec = TopicSpec::passed_over(&self.kafka, name);
         self.topic(spec).await.map(Some)
     }
 

@@ -14,6 +14,7 @@
 )]
 
 mod aggregate;
+mod bounds;
 mod commands;
 mod corpora;
 mod evolution;

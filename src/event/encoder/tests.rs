@@ -495,7 +495,7 @@ fn a_heartbeat_and_another_message() {
             prefix,
             content: &[1, 2],
         };
-        encoder.message(9, CHANGE, &message, &mut batch);
+        encoder.message(9, CHANGE, &message, &mut batch).unwrap();
         let source = SOURCE.replace(r#""public","table":"orders""#, r#""","table":"""#);
         let prefix = prefix.replace('"', "\\\"");
         let value = format!(

@@ -36,12 +36,20 @@ fn lone(lsn: u64, prefix: &str) -> Vec<u8> {
     [b"M\0", &lsn[..], prefix.as_bytes(), b"\0", &content, b"x"].concat()
 }
 
+fn arrival(lsn: u64, data: &[u8]) -> Arrival<'_> {
+    Arrival {
+        lsn: Lsn(lsn),
+        data,
+        excess: None,
+    }
+}
+
 #[test]
 fn streaming_resumes_behind_a_published_message() {
     let mut capture = capture(&["app.*"]);
     let now = Instant::now();
     let apply = |capture: &mut Capture, lsn: u64, prefix: &str| {
-        let described = capture.apply(Lsn(lsn - 8), &lone(lsn, prefix), now, 0);
+        let described = capture.apply(arrival(lsn - 8, &lone(lsn, prefix)), now, 0);
         assert!(described.unwrap().is_none());
     };
     apply(&mut capture, 200, "app.a");

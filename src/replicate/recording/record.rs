@@ -176,6 +176,13 @@ impl Recorder {
             let (lsn, time_us, data) = match self.stream.next_frame()? {
                 None => return Ok(false),
                 Some(Frame::Keepalive { .. }) => continue,
+                Some(Frame::Condensed { start, excess, .. }) => {
+                    return Err(Error::Postgres(postgres::Error::MessageTooLarge {
+                        length: excess.bytes,
+                        bound: excess.bytes_max,
+                        lsn: start,
+                    }));
+                }
                 Some(Frame::XLogData {
                     start,
                     server_time_us,

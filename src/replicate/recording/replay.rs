@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use super::FileError;
 use super::file::{Described, Frame, Header, Reader};
-use crate::config::settings::Settings;
+use crate::config::settings::{OnTooLarge, Settings};
 use crate::event::selection::Selection;
 use crate::event::{Batch, Record, SourceName};
 use crate::kafka::topics;
-use crate::replicate::capture::{Capture, CapturedTable, MessageTopic, Point};
+use crate::replicate::capture::{Arrival, Capture, CapturedTable, MessageTopic, Point};
 use crate::replicate::{Error, start};
 
 /// Records are handed over when a batch has grown to this.
@@ -19,6 +19,7 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Indexes of the topics that are no table's.
 const HEARTBEATS: u32 = 0;
 const MESSAGES: u32 = 1;
+const PASSED_OVER: u32 = 2;
 /// What a configuration without `[kafka]` stands for: prefix, partitions, largest record.
 const UNCONFIGURED: (&str, i32, usize) = ("retail", 6, 1_000_000);
 
@@ -64,13 +65,20 @@ impl Replay {
             topic: Some(MESSAGES),
             selection: Arc::clone(&selection),
         };
+        let source = settings.source.as_ref();
+        let passes_over = source.is_some_and(|source| source.on_too_large == OnTooLarge::PassOver);
         Replay {
             capture: Capture::new(encoder, 1, HEARTBEATS, Point::default())
                 .telling(messages)
+                .passing_over(passes_over.then_some(PASSED_OVER))
                 .skipping(settings.format.skip),
             prefix: prefix.to_owned(),
             partitions,
-            topics: vec![topics::heartbeat(prefix), topics::messages(prefix)],
+            topics: vec![
+                topics::heartbeat(prefix),
+                topics::messages(prefix),
+                topics::passed_over(prefix),
+            ],
             selection,
             tables: HashMap::new(),
             spare: None,
@@ -98,7 +106,12 @@ impl Replay {
                     data,
                 } => {
                     self.replayed.messages += 1;
-                    while let Some(relation) = self.capture.apply(lsn, data, now, server_time_us)? {
+                    let arrival = Arrival {
+                        lsn,
+                        data,
+                        excess: None,
+                    };
+                    while let Some(relation) = self.capture.apply(arrival, now, server_time_us)? {
                         self.describe(relation.id)?;
                     }
                 }

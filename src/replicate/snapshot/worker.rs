@@ -16,14 +16,18 @@ use super::pace::Pace;
 use super::plan::{Chunk, ReadTable};
 use crate::config::settings::Kafka;
 use crate::connection::{Connection, quote_literal};
-use crate::event::{Batch, Encoder, KeyRange, Lsn, SnapshotFlag, SnapshotRead};
+use crate::event::{
+    Batch, Change, EncodeError, Encoder, KeyRange, PassedRows, Plan, Position, SnapshotFlag,
+    SnapshotRead,
+};
 use crate::kafka::Entry;
 use crate::pgoutput::Tuple;
-use crate::postgres::{self, Session, SessionKind, TableName};
+use crate::postgres::{self, Excess, RowBody, Session, SessionKind, TableName};
 use crate::replicate::Error;
 use crate::replicate::publisher::Transactions;
 use crate::replicate::stream::unix_time_us;
 use crate::step::Steps;
+use crate::telemetry;
 
 /// Keys and values of one transaction, bytes.
 const BATCH_BYTES_MAX: usize = 8 << 20;
@@ -96,6 +100,10 @@ pub(crate) struct WorkerSettings {
     pub(crate) position_topic: String,
     /// Topics in the order of the plans' topic indexes.
     pub(crate) topics: Arc<Vec<String>>,
+    /// Where rows are told of that are too large; without it they end the snapshot.
+    pub(crate) passed_over: Option<u32>,
+    /// Largest row that is held, bytes.
+    pub(crate) held_bytes_max: usize,
     pub(crate) steps: Steps,
     pub(crate) pace: Arc<Pace>,
 }
@@ -180,10 +188,12 @@ impl Worker {
     }
 
     async fn run(self, session: &mut Session, mut encoder: Encoder) -> Result<u64, Error> {
+        session.set_message_bytes_max(self.settings.held_bytes_max);
         see(session, &self.settings.snapshot).await?;
         encoder.begin_snapshot(&self.read);
         let mut filling = Filling {
-            lsn: self.read.position.commit_lsn,
+            position: self.read.position,
+            passed_over: self.settings.passed_over,
             encoder,
             transactions: self.open_transactions()?,
             ledger: Arc::clone(&self.ledger),
@@ -271,7 +281,8 @@ impl Worker {
 
 /// A batch that fills with rows, and the ranges that end with it.
 struct Filling {
-    lsn: Lsn,
+    position: Position,
+    passed_over: Option<u32>,
     encoder: Encoder,
     transactions: Transactions,
     ledger: Arc<Mutex<Ledger>>,
@@ -290,14 +301,20 @@ impl Filling {
         &mut self,
         read: &ReadTable,
         range: &mut KeyRange,
-        row: &[u8],
+        row: RowBody<'_>,
         now_us: i64,
     ) -> Result<(), Error> {
-        let lsn = self.lsn;
-        let row = Tuple::from_data_row(row).map_err(|source| Error::Malformed { lsn, source })?;
+        let lsn = self.position.commit_lsn;
+        let malformed = |source| Error::Malformed { lsn, source };
+        let (body, excess) = match row {
+            RowBody::Whole(body) => (Tuple::from_data_row(body), None),
+            RowBody::Condensed(kept, excess) => (Tuple::condensed(kept), Some(excess)),
+        };
+        let row = body.map_err(malformed)?;
         let full = self.batch.bytes.len() >= BATCH_BYTES_MAX
             || self.batch.records.len() >= BATCH_RECORDS_MAX;
-        if full {
+        // A row whose key may not have been kept ends no range; the next one does.
+        if full && excess.is_none() {
             let bound = Some(read.table.bound(row));
             let until = bound.clone();
             let from = std::mem::replace(&mut range.from, bound);
@@ -305,9 +322,49 @@ impl Filling {
             self.publish()?;
         }
         self.range_rows += 1;
+        let (plan, flag) = (&read.plan, SnapshotFlag::True);
+        let result = match excess {
+            None => self.encoder.read(plan, now_us, flag, row, &mut self.batch),
+            Some(Excess { bytes, bytes_max }) => Err(EncodeError::ChangeTooLarge {
+                of: plan.titled(),
+                bytes,
+                bytes_max,
+            }),
+        };
+        match result {
+            Ok(()) => Ok(()),
+            Err(source) => self.pass_over(plan, row, now_us, source),
+        }
+    }
+
+    /// Tells of a row that was too large, if that is what happens with it.
+    #[cold]
+    fn pass_over(
+        &mut self,
+        plan: &Plan,
+        row: Tuple<'_>,
+        now_us: i64,
+        source: EncodeError,
+    ) -> Result<(), Error> {
+        let Position {
+            commit_lsn: lsn,
+            ordinal,
+            ..
+        } = self.position;
+        let (Some(size), Some(topic)) = (source.too_large(), self.passed_over) else {
+            return Err(Error::Encode { lsn, source });
+        };
+        let change = Change {
+            lsn,
+            ordinal,
+            now_us,
+        };
+        let rows = PassedRows::Read(row);
         self.encoder
-            .read(&read.plan, now_us, SnapshotFlag::True, row, &mut self.batch)
-            .map_err(|source| Error::Encode { lsn, source })
+            .pass_over(topic, plan, rows, change, size, &mut self.batch)
+            .map_err(|source| Error::Encode { lsn, source })?;
+        telemetry::passed_over(&plan.full_name(), self.position, size);
+        Ok(())
     }
 
     /// All rows of `range` are taken.

@@ -88,13 +88,13 @@ fn a_record_beyond_the_limit() {
         encoder.update(plan, CHANGE, Some(OldRow::Key(OLD_KEY)), new, out)
     });
     let EncodeError::RecordTooLarge {
-        table,
+        of,
         bytes,
         bytes_max,
     } = error
     else {
         panic!("{error:?}");
     };
-    assert_eq!((table, bytes_max), (orders_name(), 700));
+    assert_eq!((of.as_str(), bytes_max), ("table public.orders", 700));
     assert!(bytes > 1200, "{bytes}");
 }
