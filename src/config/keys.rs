@@ -42,11 +42,26 @@ pub const KEYS: &[Key] = &[
             "the database that changes are captured from",
         )
     },
+    Key {
+        secret: true,
+        ..key(
+            "source.primary_url",
+            "",
+            "a postgres:// URL",
+            "the primary of a source that is a standby: heartbeats are written there",
+        )
+    },
     key(
         "source.slot",
         "tidewater",
         "1 to 63 of a-z, 0-9, _",
         "replication slot, created when missing",
+    ),
+    key(
+        "source.slot_failover",
+        "false",
+        "true, false",
+        "whether standbys keep a copy of the slot, with which they go on after a promotion",
     ),
     key(
         "source.publication",

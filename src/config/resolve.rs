@@ -70,6 +70,13 @@ fn refuse_to_touch(retail: &Retail, selection: &Selection, resolver: &mut Resolv
 
 fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
     let connection = resolver.connection("source.url");
+    let primary = if resolver.is_set("source.primary_url") {
+        resolver.connection("source.primary_url").map(Some)
+    } else {
+        Some(None)
+    };
+    let slot_failover =
+        resolver.choice("source.slot_failover", &[("true", true), ("false", false)]);
     let slot = resolver.name("source.slot", 63, |c| {
         c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'
     });
@@ -98,7 +105,9 @@ fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
     let start_timeout = resolver.duration("source.start_timeout", "0s", "1h");
     Some(Source {
         connection: connection?,
+        primary: primary?,
         slot: slot?,
+        slot_failover: slot_failover?,
         publication: publication?,
         tables: tables?,
         snapshot: snapshot?,

@@ -39,8 +39,12 @@ pub struct Settings {
 pub struct Source {
     /// Where the server is and who we are there.
     pub connection: Connection,
+    /// The primary of a source that is a standby.
+    pub primary: Option<Connection>,
     /// Replication slot, created when missing.
     pub slot: String,
+    /// Whether standbys keep a copy of the slot.
+    pub slot_failover: bool,
     /// Publication, created when missing and rights allow.
     pub publication: String,
     /// Patterns `schema.table` with `*`; a leading `!` excludes.
@@ -69,6 +73,13 @@ pub enum OnTooLarge {
     Stop,
     /// The change is left out, and told of in a topic of its own.
     PassOver,
+}
+
+impl Source {
+    /// Whether heartbeats go to the source itself, whatever it is.
+    pub fn writes_itself(&self) -> bool {
+        self.primary.is_none() && !self.heartbeat_interval.is_zero()
+    }
 }
 
 /// What is read before streaming.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::facts::{Purpose, SinkFacts, SourceFacts, TableFacts, TopicFacts, TopicSettings};
-use super::{Finding, Severity};
+use super::{Finding, Severity, standby};
 use crate::config::settings::{Kafka, Retail, Settings, Source};
 use crate::connection::{Connection, HostName, TlsMode, quote_identifier, quote_literal};
 use crate::postgres::{self, Server, SlotState};
@@ -83,6 +83,7 @@ pub(super) fn source(
     facts: &SourceFacts,
 ) -> Vec<Finding> {
     let mut findings = server(&facts.server, facts.slot.is_some());
+    findings.push(standby::check(source, &facts.server, facts.slot.as_ref()));
     findings.push(kept_log(&facts.server));
     findings.push(slot(&source.slot, facts.slot.as_ref()));
     findings.push(publication(&facts.publication));
@@ -148,7 +149,7 @@ fn slot(name: &str, state: Option<&SlotState>) -> Finding {
         return Finding::bad(
             Error,
             CHECK,
-            format!("{name} is lost: the server has removed its log"),
+            format!("{name} is lost: {}", state.why_lost()),
             remedy,
         );
     }
@@ -401,7 +402,6 @@ pub(super) fn sink(facts: &SinkFacts) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Lsn;
     use crate::postgres::TableName;
 
     #[track_caller]
@@ -483,15 +483,7 @@ mod tests {
             let facts = Server {
                 version,
                 version_text: text.to_owned(),
-                wal_level: "logical".to_owned(),
-                encoding: "UTF8".to_owned(),
-                slots_free: 1,
-                senders_free: 1,
-                may_replicate: true,
-                user: "till".to_owned(),
-                in_recovery: false,
-                wal_sender_timeout_ms: 60_000,
-                slot_wal_keep_megabytes: -1,
+                ..Server::example()
             };
             server(&facts, false).remove(0)
         };
@@ -505,18 +497,7 @@ mod tests {
 
     #[test]
     fn slots_are_judged_by_kind_and_log() {
-        let state = SlotState {
-            plugin: Some("pgoutput".to_owned()),
-            database: Some("shop".to_owned()),
-            temporary: false,
-            active_pid: None,
-            restart_lsn: Some(Lsn(1)),
-            confirmed_flush_lsn: Some(Lsn(2)),
-            wal_status: Some("reserved".to_owned()),
-            safe_wal_bytes: None,
-            retained_bytes: Some(0),
-            current_database: "shop".to_owned(),
-        };
+        let state = SlotState::example();
         let judged = |change: &dyn Fn(&mut SlotState)| {
             let mut state = state.clone();
             change(&mut state);

@@ -9,6 +9,7 @@
 
 mod checks;
 mod facts;
+mod standby;
 
 use std::fmt;
 

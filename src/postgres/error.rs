@@ -96,6 +96,24 @@ pub enum Error {
         /// Its version.
         found: String,
     },
+    /// The server is a standby, and what is asked for needs its primary.
+    #[error("the source is a standby: {0}")]
+    Standby(&'static str),
+    /// Slots have copies on standbys from 17 on.
+    #[error(
+        "postgres {found} cannot keep a slot on its standbys: 17 or later is needed for \
+         source.slot_failover = true"
+    )]
+    FailoverVersion {
+        /// Its version.
+        found: String,
+    },
+    /// What should be the primary takes no writes, or is another server.
+    #[error("source.primary_url leads to {found}: name the primary of the server in source.url")]
+    NotPrimary {
+        /// What it is.
+        found: &'static str,
+    },
     /// Text of unknown encoding can't become JSON without loss.
     #[error(
         "the database's encoding is {found}: its text can't be told to be valid utf-8; move the data to a database with encoding UTF8"
@@ -223,6 +241,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// [`Error::Standby`] of a server that decodes on its primary alone.
+    pub(crate) const STANDBY_TOO_OLD: &'static str =
+        "before 16 changes can be streamed from a primary alone: name its primary in source.url";
+    /// [`Error::Standby`] without anywhere to write.
+    pub(crate) const STANDBY_SILENT: &'static str = "no heartbeat can be written there: name its \
+         primary in source.primary_url, or set source.heartbeat_interval = \"0s\"";
+    /// [`Error::Standby`] with a slot that is to be copied to others.
+    pub(crate) const STANDBY_FAILOVER: &'static str = "its slots are not copied to other standbys: \
+         set source.slot_failover = false, or name its primary in source.url";
+
     /// The process's exit code for it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
@@ -243,6 +271,9 @@ impl Error {
             | Error::NoFreeSlot
             | Error::NoFreeSender
             | Error::Version { .. }
+            | Error::Standby(_)
+            | Error::FailoverVersion { .. }
+            | Error::NotPrimary { .. }
             | Error::Encoding { .. } => ExitCode::SourceSettings,
             Error::ReplicationRight { .. } | Error::Right { .. } => ExitCode::SourceRights,
             Error::SlotUnusable { .. } | Error::SlotExists { .. } => ExitCode::SlotUnusable,

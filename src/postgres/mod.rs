@@ -39,8 +39,8 @@ pub use server::{
 };
 pub use session::{RowBody, Session, SessionKind};
 pub use slot::{
-    CreatedSlot, SlotState, SnapshotExport, check_slot, copy_slot, create_slot, drop_slot,
-    read_slot, terminate_walsender,
+    CreatedSlot, Failover, SlotState, SnapshotExport, check_slot, copy_slot, create_slot,
+    drop_slot, enable_failover, read_slot, terminate_walsender,
 };
 pub use stream::{Frame, ReplicationStream};
 pub use tables::{Patterns, PatternsError, TableName};

@@ -121,6 +121,11 @@ pub struct Server {
     pub wal_sender_timeout_ms: i64,
     /// `max_slot_wal_keep_size`, megabytes; −1 for unlimited.
     pub slot_wal_keep_megabytes: i64,
+    /// `hot_standby_feedback`: a standby's primary keeps the rows that it needs.
+    pub hot_standby_feedback: bool,
+    /// `synchronized_standby_slots`, from 17 on: standbys that receive the log before slots with a copy there
+    /// are served. Empty for none.
+    pub synchronized_standby_slots: String,
 }
 
 /// Reads the settings and rights that replication depends on.
@@ -139,7 +144,9 @@ pub async fn inspect_server(client: &Client) -> Result<Server, Error> {
                current_user::text,
                pg_is_in_recovery(),
                (select setting::bigint from pg_settings where name = 'wal_sender_timeout'),
-               (select setting::bigint from pg_settings where name = 'max_slot_wal_keep_size')";
+               (select setting::bigint from pg_settings where name = 'max_slot_wal_keep_size'),
+               current_setting('hot_standby_feedback')::boolean,
+               coalesce(current_setting('synchronized_standby_slots', true), '')";
     let row = client.query_one(QUERY, &[]).await;
     let row = row.map_err(Error::query("reading the server's settings"))?;
     Ok(Server {
@@ -154,6 +161,8 @@ pub async fn inspect_server(client: &Client) -> Result<Server, Error> {
         in_recovery: row.get(8),
         wal_sender_timeout_ms: row.get(9),
         slot_wal_keep_megabytes: row.get::<_, Option<i64>>(10).unwrap_or(-1),
+        hot_standby_feedback: row.get(11),
+        synchronized_standby_slots: row.get(12),
     })
 }
 
@@ -167,6 +176,9 @@ impl Server {
             faults.push(Error::Version {
                 found: self.version_text.clone(),
             });
+        }
+        if self.in_recovery && self.version < 160_000 {
+            faults.push(Error::Standby(Error::STANDBY_TOO_OLD));
         }
         if self.wal_level != "logical" {
             faults.push(Error::WalLevel {
@@ -192,6 +204,22 @@ impl Server {
         faults
     }
 
+    /// Whether the server can do what only a primary, or the standbys of a newer one, can: keep copies of
+    /// the slot on standbys, and take heartbeats.
+    pub fn check_standby(&self, slot_failover: bool, heartbeats: bool) -> Result<(), Error> {
+        if slot_failover && self.version < 170_000 {
+            let found = self.version_text.clone();
+            return Err(Error::FailoverVersion { found });
+        }
+        if slot_failover && self.in_recovery {
+            return Err(Error::Standby(Error::STANDBY_FAILOVER));
+        }
+        if heartbeats && self.in_recovery {
+            return Err(Error::Standby(Error::STANDBY_SILENT));
+        }
+        Ok(())
+    }
+
     /// The worst of [`Server::faults`].
     pub fn check(&self, slot_exists: bool) -> Result<(), Error> {
         self.faults(slot_exists)
@@ -202,11 +230,9 @@ impl Server {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exit::ExitCode;
-
-    fn server() -> Server {
+impl Server {
+    /// One that nothing is wrong with.
+    pub(crate) fn example() -> Server {
         Server {
             version: 150_004,
             version_text: "15.4".to_owned(),
@@ -219,8 +245,16 @@ mod tests {
             in_recovery: false,
             wal_sender_timeout_ms: 60_000,
             slot_wal_keep_megabytes: -1,
+            hot_standby_feedback: false,
+            synchronized_standby_slots: String::new(),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::ExitCode;
 
     #[test]
     fn each_fault_has_its_code_and_remedy() {
@@ -229,20 +263,28 @@ mod tests {
             assert_eq!(error.exit_code(), code);
             assert!(error.to_string().contains(remedy), "{error}");
         };
-        assert!(server().check(false).is_ok());
+        assert!(Server::example().check(false).is_ok());
         let settings = ExitCode::SourceSettings;
         check(
             Server {
                 version: 130_023,
-                ..server()
+                ..Server::example()
             },
             settings,
             "14 or later",
         );
         check(
             Server {
+                in_recovery: true,
+                ..Server::example()
+            },
+            settings,
+            "name its primary in source.url",
+        );
+        check(
+            Server {
                 wal_level: "replica".to_owned(),
-                ..server()
+                ..Server::example()
             },
             settings,
             "alter system set wal_level = logical",
@@ -250,7 +292,7 @@ mod tests {
         check(
             Server {
                 may_replicate: false,
-                ..server()
+                ..Server::example()
             },
             ExitCode::SourceRights,
             "alter role \"till\" replication",
@@ -258,7 +300,7 @@ mod tests {
         check(
             Server {
                 slots_free: 0,
-                ..server()
+                ..Server::example()
             },
             settings,
             "max_replication_slots",
@@ -266,7 +308,7 @@ mod tests {
         check(
             Server {
                 senders_free: 0,
-                ..server()
+                ..Server::example()
             },
             settings,
             "max_wal_senders",
@@ -274,12 +316,37 @@ mod tests {
         assert!(
             Server {
                 slots_free: 0,
-                ..server()
+                ..Server::example()
             }
             .check(true)
             .is_ok(),
             "the slot exists"
         );
+    }
+
+    #[test]
+    fn what_a_standby_cannot_do_is_refused() {
+        let standby = Server {
+            version: 170_002,
+            in_recovery: true,
+            ..Server::example()
+        };
+        let check = |server: &Server, failover, heartbeats, expected: &str| {
+            let checked = server.check_standby(failover, heartbeats);
+            let found = checked.err().map_or(String::new(), |e| e.to_string());
+            assert!(found.contains(expected), "{found}");
+            assert_eq!(found.is_empty(), expected.is_empty(), "{found}");
+        };
+        check(&standby, false, false, "");
+        check(&standby, false, true, "source.primary_url");
+        check(&standby, true, false, "source.slot_failover = false");
+        check(&Server::example(), false, true, "");
+        check(&Server::example(), true, true, "17 or later");
+        let primary = Server {
+            in_recovery: false,
+            ..standby
+        };
+        check(&primary, true, true, "");
     }
 
     #[test]

@@ -90,6 +90,23 @@ pub async fn copy_slot(session: &mut Session, from: &str, to: &str) -> Result<Ls
         })
 }
 
+/// Has standbys keep a copy of a slot that nobody reads, from 17 on. `false`: they do already.
+pub async fn enable_failover(
+    session: &mut Session,
+    client: &Client,
+    name: &str,
+) -> Result<bool, Error> {
+    let state = read_slot(client, name).await?;
+    if state.is_some_and(|state| state.failover != Failover::Alone) {
+        return Ok(false);
+    }
+    let slot = quote_identifier(name);
+    let altered = session
+        .query(&format!("ALTER_REPLICATION_SLOT {slot} (FAILOVER true)"))
+        .await;
+    altered.map(|_| true).map_err(|error| meant(name, error))
+}
+
 /// Drops a slot by a replication session.
 pub async fn drop_slot(session: &mut Session, name: &str) -> Result<(), Error> {
     let command = format!("DROP_REPLICATION_SLOT {}", quote_identifier(name));
@@ -106,6 +123,17 @@ fn meant(slot: &str, error: Error) -> Error {
     } else {
         error
     }
+}
+
+/// Whether standbys have copies of a slot, from 17 on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failover {
+    /// None.
+    Alone,
+    /// Standbys that copy slots copy this one.
+    Copied,
+    /// It is a standby's copy of its primary's slot.
+    Copy,
 }
 
 /// A slot as `pg_replication_slots` shows it.
@@ -129,6 +157,11 @@ pub struct SlotState {
     pub safe_wal_bytes: Option<i64>,
     /// Bytes of log from `restart_lsn` to the end.
     pub retained_bytes: Option<i64>,
+    /// Why the server has given it up: `wal_removed`, `rows_removed`, `wal_level_insufficient` and
+    /// `idle_timeout` of `invalidation_reason`, or `conflict` of 16, which does not say more.
+    pub given_up: Option<String>,
+    /// Whether standbys have copies of it.
+    pub failover: Failover,
     /// Database of the session that asked.
     pub current_database: String,
 }
@@ -136,19 +169,37 @@ pub struct SlotState {
 impl SlotState {
     /// The server has removed log that the slot needs.
     pub fn is_lost(&self) -> bool {
-        self.wal_status.as_deref() == Some("lost") || self.confirmed_flush_lsn.is_none()
+        self.wal_status.as_deref() == Some("lost")
+            || self.given_up.is_some()
+            || self.confirmed_flush_lsn.is_none()
+    }
+
+    /// Why it is lost, as far as the server says.
+    pub fn why_lost(&self) -> &'static str {
+        match self.given_up.as_deref() {
+            Some("rows_removed") => "its standby had to remove rows of the catalog that it needs",
+            Some("wal_level_insufficient") => "wal_level was lowered on the primary",
+            Some("idle_timeout") => "nobody has read it for idle_replication_slot_timeout",
+            Some("conflict") => "it was in the way of its standby's recovery",
+            _ => "the server has removed its log",
+        }
     }
 }
 
-/// Reads a slot; `None` if there is none of that name.
+/// Reads a slot; `None` if there is none of that name. Columns that the server's version does not have
+/// are read as if they said nothing.
 pub async fn read_slot(client: &Client, name: &str) -> Result<Option<SlotState>, Error> {
     const QUERY: &str = "
         select plugin::text, database::text, temporary, active_pid,
                restart_lsn::text, confirmed_flush_lsn::text, wal_status, safe_wal_size,
-               case when pg_is_in_recovery() then null
-                    else pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint end,
+               pg_wal_lsn_diff(case when pg_is_in_recovery() then pg_last_wal_replay_lsn()
+                                    else pg_current_wal_lsn() end, restart_lsn)::bigint,
+               coalesce(to_jsonb(slot) ->> 'invalidation_reason',
+                        case when (to_jsonb(slot) ->> 'conflicting')::boolean then 'conflict' end),
+               coalesce((to_jsonb(slot) ->> 'failover')::boolean, false),
+               coalesce((to_jsonb(slot) ->> 'synced')::boolean, false) and pg_is_in_recovery(),
                current_database()::text
-          from pg_replication_slots where slot_name = $1";
+          from pg_replication_slots slot where slot_name = $1";
     let row = client.query_opt(QUERY, &[&name]).await;
     let row = row.map_err(Error::query("reading the replication slot"))?;
     let lsn = |text: Option<&str>| text.and_then(|text| text.parse().ok());
@@ -162,7 +213,13 @@ pub async fn read_slot(client: &Client, name: &str) -> Result<Option<SlotState>,
         wal_status: row.get(6),
         safe_wal_bytes: row.get(7),
         retained_bytes: row.get(8),
-        current_database: row.get(9),
+        given_up: row.get(9),
+        failover: match (row.get(10), row.get(11)) {
+            (_, true) => Failover::Copy,
+            (true, false) => Failover::Copied,
+            (false, false) => Failover::Alone,
+        },
+        current_database: row.get(12),
     }))
 }
 
@@ -180,6 +237,13 @@ pub fn check_slot(name: &str, state: &SlotState) -> Result<(), Error> {
     };
     if plugin != PLUGIN {
         return unusable(format!("it belongs to the plugin {plugin}, not {PLUGIN}"));
+    }
+    if state.failover == Failover::Copy {
+        return unusable(
+            "it is this standby's copy of its primary's slot, for the time after a promotion; \
+             capture from the primary"
+                .to_owned(),
+        );
     }
     match &state.database {
         Some(database) if *database != state.current_database => {
@@ -226,12 +290,11 @@ fn terminate_error(name: &str, error: tokio_postgres::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn state() -> SlotState {
+impl SlotState {
+    /// A slot of ours that nothing is wrong with.
+    pub(crate) fn example() -> SlotState {
         SlotState {
-            plugin: Some("pgoutput".to_owned()),
+            plugin: Some(PLUGIN.to_owned()),
             database: Some("shop".to_owned()),
             temporary: false,
             active_pid: None,
@@ -240,9 +303,16 @@ mod tests {
             wal_status: Some("reserved".to_owned()),
             safe_wal_bytes: None,
             retained_bytes: Some(0),
+            given_up: None,
+            failover: Failover::Alone,
             current_database: "shop".to_owned(),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn only_our_kind_of_slot_is_used() {
@@ -250,46 +320,72 @@ mod tests {
             let error = check_slot("s", &state).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");
         };
-        assert!(check_slot("s", &state()).is_ok());
+        assert!(check_slot("s", &SlotState::example()).is_ok());
         check(
             SlotState {
                 plugin: None,
-                ..state()
+                ..SlotState::example()
             },
             "physical",
         );
         check(
             SlotState {
                 plugin: Some("wal2json".to_owned()),
-                ..state()
+                ..SlotState::example()
             },
             "wal2json",
         );
         check(
             SlotState {
                 database: Some("bank".to_owned()),
-                ..state()
+                ..SlotState::example()
             },
             "database bank",
         );
         check(
             SlotState {
                 temporary: true,
-                ..state()
+                ..SlotState::example()
             },
             "temporary",
+        );
+        check(
+            SlotState {
+                failover: Failover::Copy,
+                ..SlotState::example()
+            },
+            "capture from the primary",
         );
     }
 
     #[test]
     fn a_lost_slot_is_seen() {
-        assert!(!state().is_lost());
-        assert!(
+        assert!(!SlotState::example().is_lost());
+        let lost = |state: SlotState, why: &str| {
+            assert!(state.is_lost(), "{why}");
+            assert!(state.why_lost().contains(why), "{}", state.why_lost());
+        };
+        lost(
             SlotState {
                 wal_status: Some("lost".to_owned()),
-                ..state()
-            }
-            .is_lost()
+                ..SlotState::example()
+            },
+            "removed its log",
         );
+        for (reason, why) in [
+            ("wal_removed", "removed its log"),
+            ("rows_removed", "rows of the catalog"),
+            ("wal_level_insufficient", "wal_level"),
+            ("idle_timeout", "idle_replication_slot_timeout"),
+            ("conflict", "recovery"),
+        ] {
+            lost(
+                SlotState {
+                    given_up: Some(reason.to_owned()),
+                    ..SlotState::example()
+                },
+                why,
+            );
+        }
     }
 }

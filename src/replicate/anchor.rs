@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::Error;
 use super::snapshot::{Reading, Standby};
-use crate::connection::{self, Database};
+use super::{Error, primary};
+use crate::connection::{self, Connection, Database};
 use crate::postgres::{self, CreatedSlot, Session, SnapshotExport};
 
 /// How often blocked writers are looked for.
@@ -40,6 +40,8 @@ pub(super) struct Anchor {
 pub(super) struct NewSlot<'a> {
     pub(super) name: &'a str,
     pub(super) temporary: bool,
+    /// The source is a standby, and this is its primary.
+    pub(super) primary: Option<&'a Connection>,
 }
 
 impl Anchor {
@@ -132,6 +134,7 @@ async fn create(
     let cancelled = {
         let export = SnapshotExport::Export;
         let creation = postgres::create_slot(session, slot.name, slot.temporary, export);
+        let creation = primary::logging(slot.primary, catalog, creation);
         tokio::pin!(creation);
         tokio::select! {
             created = &mut creation => return Ok(Some(created?)),
@@ -172,8 +175,16 @@ async fn watch(catalog: &Database, holders: &[i32]) -> Result<(), Error> {
     }
 }
 
-/// Says whom the creation waits for.
+/// Says what the creation waits for.
 async fn tell(catalog: &Database) -> Result<(), Error> {
+    let standby = catalog.query_one("select pg_is_in_recovery()", &[]).await;
+    if standby.map_err(Error::Catalog)?.get(0) {
+        tracing::warn!(
+            "the slot cannot be created before the primary logs its running transactions: run \
+             select pg_log_standby_snapshot() there, or name it in source.primary_url"
+        );
+        return Ok(());
+    }
     let oldest = "
         select 'backend ' || pid as holder, extract(epoch from now() - xact_start)::bigint as age
         from pg_stat_activity where backend_xid is not null

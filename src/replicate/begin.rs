@@ -155,6 +155,7 @@ impl Opening<'_> {
         let new = NewSlot {
             name: slot,
             temporary,
+            primary: self.primary,
         };
         Anchor::hold(
             &reading,

@@ -21,6 +21,7 @@ mod history;
 mod lease;
 mod machine;
 mod position;
+mod primary;
 mod publisher;
 pub mod recording;
 mod resume;

@@ -22,16 +22,16 @@ use super::publisher::{Publisher, Transactions};
 use super::resume::{self, PositionFound, SlotFound, Start};
 use super::stream::{Loop, Stream};
 use super::tables::{Tables, Topic};
-use super::{Context, Error, heartbeat, history};
+use super::{Context, Error, heartbeat, history, primary};
 use crate::config::settings::{Delivery, Format, Kafka, Settings, Source, Truncate, Values};
-use crate::connection;
+use crate::connection::{self, Connection, Database};
 use crate::event::selection::digest;
 use crate::event::{self, Encoder, Epoch, Lsn, SourceName, TruncateFormat, ValueFormat};
 use crate::kafka::{
     self, Admin, PositionRecord, Recorded, SnapshotProgress, SnapshotRecords, TopicSpec, topics,
 };
 use crate::postgres::{
-    self, Patterns, Publication, ReplicationStream, Session, SessionKind, SystemIdentity,
+    self, Patterns, Publication, ReplicationStream, Server, Session, SessionKind, SystemIdentity,
 };
 
 /// First epoch of a source.
@@ -73,7 +73,7 @@ pub(super) async fn session(context: &Context) -> Result<(), Failure> {
     } else {
         tokio::select! {
             result = stream.run(&context.shutdown) => result,
-            error = heartbeat::run(&source.connection, source.heartbeat_interval) => Err(error),
+            error = heartbeat::run(source) => Err(error),
         }
     };
     if result.is_ok() {
@@ -94,6 +94,8 @@ pub(super) struct Opening<'a> {
     pub(super) lease: Lease,
     pub(super) session: Session,
     pub(super) identity: SystemIdentity,
+    /// The primary to write to, if the source is a standby.
+    pub(super) primary: Option<&'a Connection>,
     pub(super) publication: Publication,
     pub(super) tables: Tables,
     pub(super) heartbeat: Topic,
@@ -113,10 +115,7 @@ impl<'a> Opening<'a> {
     async fn open(context: &'a Context) -> Result<Option<Self>, Error> {
         let (source, kafka) = (context.source()?, context.kafka()?);
         let control = connection::connect(&source.connection).await?;
-        let slot = postgres::read_slot(&control, &source.slot).await?;
-        postgres::inspect_server(&control)
-            .await?
-            .check(slot.is_some())?;
+        let server = inspect(&control, source).await?;
         let admin = Admin::new(kafka)?;
         admin.reach(REACH_TIMEOUT)?;
         context.reach_registry().await?;
@@ -130,8 +129,9 @@ impl<'a> Opening<'a> {
         let identity = postgres::identify_system(&mut session).await?;
         let catalog = connection::connect(&source.connection).await?;
         let patterns = Patterns::new(&source.tables).map_err(Error::Patterns)?;
+        let writer = primary::of(source, &server);
         let publication =
-            postgres::ensure_publication(&catalog, &source.publication, &patterns).await?;
+            primary::ensure_publication(writer, &catalog, &source.publication, &patterns).await?;
 
         let position_topic = topics::position(&kafka.prefix, &source.slot);
         admin
@@ -170,6 +170,7 @@ impl<'a> Opening<'a> {
             lease,
             session,
             identity,
+            primary: writer,
             publication,
             tables,
             heartbeat,
@@ -227,13 +228,11 @@ impl<'a> Opening<'a> {
                 if slot_found != SlotFound::Missing {
                     postgres::drop_slot(&mut self.session, &source.slot).await?;
                 }
-                let created = postgres::create_slot(
-                    &mut self.session,
-                    &source.slot,
-                    false,
-                    postgres::SnapshotExport::Nothing,
-                )
-                .await?;
+                let export = postgres::SnapshotExport::Nothing;
+                let creation =
+                    postgres::create_slot(&mut self.session, &source.slot, false, export);
+                let created =
+                    primary::logging(self.primary, self.tables.catalog(), creation).await?;
                 self.stream_without_snapshot(created.consistent_point)
                     .await
                     .map(Some)
@@ -310,6 +309,12 @@ impl<'a> Opening<'a> {
         );
         let fences = self.record.fences;
         let fences = fences.map(|record| Fences::new(&record, &self.progress));
+        if source.slot_failover {
+            let catalog = self.tables.catalog();
+            if postgres::enable_failover(&mut self.session, catalog, &source.slot).await? {
+                tracing::info!(slot = %source.slot, "standbys keep a copy of the slot from now on");
+            }
+        }
         let mut stream = start_replication(self.session, source, point.resume).await?;
         stream.set_message_bytes_max(held);
         self.context.steps.at("start.streaming");
@@ -374,6 +379,15 @@ pub(super) fn held_bytes_max(kafka: &Kafka) -> usize {
         .message_bytes_max
         .saturating_mul(2)
         .max(HELD_BYTES_MIN)
+}
+
+/// The server, which can do what is asked of it.
+async fn inspect(control: &Database, source: &Source) -> Result<Server, Error> {
+    let slot = postgres::read_slot(control, &source.slot).await?;
+    let server = postgres::inspect_server(control).await?;
+    server.check(slot.is_some())?;
+    server.check_standby(source.slot_failover, source.writes_itself())?;
+    Ok(server)
 }
 
 /// Start-up options beside those that every session has, which fix how values look.

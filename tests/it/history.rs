@@ -140,7 +140,7 @@ async fn a_timeline_that_holds_the_position_is_followed() {
     let shop = Shop::new(&source, &server.url()).await;
     shop.insert(0..10).await;
     assert_eq!(shop.replicate(12).await.code(), Some(0));
-    server.promote();
+    server.restart_promoted();
     let shop = Shop {
         database: connect(&source).await.unwrap(),
         ..shop

@@ -32,6 +32,7 @@ mod servers;
 mod shapes;
 mod shaping;
 mod simulate;
+mod standby;
 mod starts;
 mod support;
 mod tidy;

@@ -46,6 +46,14 @@ pub(crate) fn postgres_url() -> String {
     variable("TIDEWATER_TEST_POSTGRES_URL")
 }
 
+/// Version of the servers that the tests start, 150004 for instance.
+pub(crate) async fn server_version() -> i32 {
+    let server: Connection = postgres_url().parse().unwrap();
+    let database = connect(&server).await.unwrap();
+    let version = "select current_setting('server_version_num')::int";
+    database.query_one(version, &[]).await.unwrap().get(0)
+}
+
 /// URL of a database on the shared server.
 pub(crate) fn database_url(name: &str) -> String {
     let url = postgres_url();

@@ -44,10 +44,43 @@ impl Postgres {
                 "-N",
             ],
         );
+        server.configure(settings);
+        server.resume();
+        server
+    }
+
+    /// Starts a standby of `primary`, which reads its log through the physical slot `standby` there and is
+    /// set as it is but for `settings`. Restarts the primary.
+    pub(crate) fn standby(primary: &Postgres, settings: &[&str]) -> Postgres {
+        let standby = Postgres {
+            directory: TempDir::new().unwrap(),
+            port: free_port(),
+        };
+        Postgres::give(standby.directory());
+        primary.stop("fast");
+        let copied = Command::new("cp")
+            .arg("-a")
+            .args([primary.data(), standby.data()])
+            .status();
+        assert!(copied.unwrap().success(), "the data are copied");
+        primary.resume();
+        let leader = format!(
+            "primary_conninfo=host=127.0.0.1 port={} user=postgres dbname=postgres",
+            primary.port
+        );
+        standby.configure(&[&leader, "primary_slot_name=standby"]);
+        standby.configure(settings);
+        standby.demote();
+        standby.resume();
+        standby
+    }
+
+    /// Adds to the settings.
+    fn configure(&self, settings: &[&str]) {
         let mut options = format!(
             "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nfsync = off\n",
-            server.port,
-            server.directory().display()
+            self.port,
+            self.directory().display()
         );
         for setting in settings {
             let (name, value) = setting.split_once('=').unwrap();
@@ -55,11 +88,16 @@ impl Postgres {
         }
         let mut file = OpenOptions::new()
             .append(true)
-            .open(server.data().join("postgresql.conf"))
+            .open(self.data().join("postgresql.conf"))
             .unwrap();
         file.write_all(options.as_bytes()).unwrap();
-        server.resume();
-        server
+    }
+
+    /// Its next start is a standby's.
+    fn demote(&self) {
+        let signal = self.data().join("standby.signal");
+        std::fs::write(&signal, "").unwrap();
+        Postgres::give(&signal);
     }
 
     /// Starts the server that was stopped.
@@ -74,12 +112,15 @@ impl Postgres {
     }
 
     /// Restarts it as a standby and promotes it, which begins a new timeline.
-    pub(crate) fn promote(&self) {
+    pub(crate) fn restart_promoted(&self) {
         self.stop("fast");
-        let signal = self.data().join("standby.signal");
-        std::fs::write(&signal, "").unwrap();
-        Postgres::give(&signal);
+        self.demote();
         self.resume();
+        self.promote();
+    }
+
+    /// Makes a standby a primary, on a new timeline.
+    pub(crate) fn promote(&self) {
         self.run("pg_ctl", &["-w", "promote"]);
     }
 
