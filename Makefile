@@ -1,7 +1,7 @@
 # Everything a newcomer needs. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix soak bench fuzz fmt lint clean install
+.PHONY: help demo test matrix soak many bench fuzz fmt lint clean install
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,10 @@ matrix: install ## Pass the PostgreSQL-facing tests on every version; MAJORS="14
 soak: install ## Kill a snapshot of ROWS=20000000 rows ten times, and compare
 	TIDEWATER_TEST_SNAPSHOT_ROWS=$(or $(ROWS),20000000) scripts/with-servers \
 		cargo test --locked --release --test it -- --ignored --nocapture starts::soak
+
+many: install ## Read and stream TABLES=10000 tables through one topic, within the bound of memory
+	TIDEWATER_TEST_TABLES=$(or $(TABLES),10000) scripts/with-servers \
+		cargo test --locked --test it -- --ignored --nocapture bounds::many
 
 bench: install ## Measure; BENCH=drain|snapshot|latency|encode|decode for one of them
 	@scripts/bench $(BENCH)

@@ -140,33 +140,43 @@ impl TableShape {
 
 /// Describes a table by its oid; `None` if it has been dropped.
 pub async fn table_shape(client: &Client, id: u32) -> Result<Option<TableShape>, Error> {
-    const TABLE: &str = "
-        select n.nspname::text, c.relname::text, c.relkind = 'p', c.relreplident::text
+    Ok(table_shapes(client, &[id]).await?.remove(&id))
+}
+
+/// Describes tables by their oids, in two or three queries for all of them. Those that have been dropped are
+/// left out.
+pub async fn table_shapes(client: &Client, ids: &[u32]) -> Result<HashMap<u32, TableShape>, Error> {
+    const TABLES: &str = "
+        select c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', c.relreplident::text
           from pg_class c join pg_namespace n on n.oid = c.relnamespace
-         where c.oid = $1 and c.relkind in ('r', 'p')";
-    let row = client
-        .query_opt(TABLE, &[&id])
-        .await
-        .map_err(Error::query("describing a table"))?;
-    let Some(row) = row else { return Ok(None) };
-    let columns = columns(client, id).await?;
-    let partitioned: bool = row.get(2);
-    let letter = row.get::<_, &str>(3).bytes().next();
-    let replica_identity = letter.and_then(ReplicaIdentity::from_letter);
-    Ok(Some(TableShape {
-        id,
-        schema: row.get(0),
-        name: row.get(1),
-        kind: if partitioned {
-            TableKind::Partitioned
-        } else {
-            TableKind::Ordinary
-        },
-        replica_identity: replica_identity.unwrap_or(ReplicaIdentity::Default),
-        primary_key: columns.primary_key,
-        identity_index: columns.identity_index,
-        columns: columns.all,
-    }))
+         where c.oid = any($1) and c.relkind in ('r', 'p')";
+    let rows = client.query(TABLES, &[&ids]).await;
+    let rows = rows.map_err(Error::query("describing tables"))?;
+    let found: Vec<u32> = rows.iter().map(|row| row.get(0)).collect();
+    let mut columns = columns(client, &found).await?;
+    let describe = |row: &tokio_postgres::Row| {
+        let id = row.get(0);
+        let columns = columns.remove(&id).unwrap_or_default();
+        let partitioned: bool = row.get(3);
+        let letter = row.get::<_, &str>(4).bytes().next();
+        let replica_identity = letter.and_then(ReplicaIdentity::from_letter);
+        let shape = TableShape {
+            id,
+            schema: row.get(1),
+            name: row.get(2),
+            kind: if partitioned {
+                TableKind::Partitioned
+            } else {
+                TableKind::Ordinary
+            },
+            replica_identity: replica_identity.unwrap_or(ReplicaIdentity::Default),
+            primary_key: columns.primary_key,
+            identity_index: columns.identity_index,
+            columns: columns.all,
+        };
+        (id, shape)
+    };
+    Ok(rows.iter().map(describe).collect())
 }
 
 /// The names of types as SQL writes them, each of an oid with its modifier. A type that has been dropped is
@@ -202,6 +212,7 @@ pub async fn ancestors(client: &Client, id: u32) -> Result<Vec<TableName>, Error
     Ok(rows.iter().map(name).collect())
 }
 
+#[derive(Default)]
 struct Columns {
     all: Vec<Column>,
     primary_key: Vec<usize>,
@@ -223,7 +234,7 @@ const BYTEWISE: &str = "
               else false end
        from pg_collation co where co.oid = a.attcollation), true)";
 
-async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
+async fn columns(client: &Client, tables: &[u32]) -> Result<HashMap<u32, Columns>, Error> {
     // An index's included columns come after its key columns and are no part of the key. From 18 on a
     // stored generated column can be published; a virtual one has no place in the log.
     const COLUMNS: &str = "
@@ -238,40 +249,30 @@ async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
                a.attgenerated = 's',
                (select pg_get_expr(d.adbin, d.adrelid) from pg_attrdef d
                  where (d.adrelid, d.adnum) = (a.attrelid, a.attnum) and a.attgenerated = ''),
-               BYTEWISE
+               BYTEWISE, a.attrelid
           from pg_attribute a
-         where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
+         where a.attrelid = any($1) and a.attnum > 0 and not a.attisdropped
            and a.attgenerated in ('', 's')
-         order by a.attnum";
+         order by a.attrelid, a.attnum";
     let query = COLUMNS.replace("BYTEWISE", BYTEWISE);
-    let rows = client.query(&query, &[&table]).await;
-    let rows = rows.map_err(Error::query("describing a table's columns"))?;
+    let rows = client.query(&query, &[&tables]).await;
+    let rows = rows.map_err(Error::query("describing the columns of tables"))?;
     let created: Vec<u32> = rows
         .iter()
         .map(|row| row.get(1))
         .filter(|oid| *oid >= FIRST_CREATED_OID)
         .collect();
     let types = Types::read(client, &created).await?;
-    let describe = |row: &tokio_postgres::Row| {
-        let type_oid = row.get(1);
-        let resolved = (type_oid >= FIRST_CREATED_OID).then(|| types.resolve(type_oid, 0));
-        let expression: Option<&str> = row.get(8);
-        Column {
-            shape: ColumnShape {
-                name: row.get(0),
-                type_oid,
-                type_modifier: types.modifier(type_oid, row.get(2)),
-                resolved,
-                facts: ColumnFacts {
-                    not_null: row.get(4),
-                    default: expression.and_then(ColumnDefault::of_expression),
-                },
-            },
-            type_name: row.get(3),
-            generated: row.get(7),
-            bytewise: row.get(9),
-        }
-    };
+    let by_table = rows.chunk_by(|left, right| left.get::<_, u32>(10) == right.get::<_, u32>(10));
+    let described = by_table.filter_map(|rows| {
+        let table: u32 = rows.first()?.get(10);
+        Some((table, columns_of(rows, &types)))
+    });
+    Ok(described.collect())
+}
+
+/// The columns of one table.
+fn columns_of(rows: &[tokio_postgres::Row], types: &Types) -> Columns {
     let key = |column: usize| {
         let mut places: Vec<(i32, usize)> = rows
             .iter()
@@ -281,11 +282,32 @@ async fn columns(client: &Client, table: u32) -> Result<Columns, Error> {
         places.sort_unstable();
         places.into_iter().map(|(_, index)| index).collect()
     };
-    Ok(Columns {
-        all: rows.iter().map(describe).collect(),
+    Columns {
+        all: rows.iter().map(|row| column(row, types)).collect(),
         primary_key: key(5),
         identity_index: key(6),
-    })
+    }
+}
+
+fn column(row: &tokio_postgres::Row, types: &Types) -> Column {
+    let type_oid = row.get(1);
+    let resolved = (type_oid >= FIRST_CREATED_OID).then(|| types.resolve(type_oid, 0));
+    let expression: Option<&str> = row.get(8);
+    Column {
+        shape: ColumnShape {
+            name: row.get(0),
+            type_oid,
+            type_modifier: types.modifier(type_oid, row.get(2)),
+            resolved,
+            facts: ColumnFacts {
+                not_null: row.get(4),
+                default: expression.and_then(ColumnDefault::of_expression),
+            },
+        },
+        type_name: row.get(3),
+        generated: row.get(7),
+        bytewise: row.get(9),
+    }
 }
 
 /// The types that columns were found to have, and those behind them.
@@ -405,19 +427,19 @@ impl Types {
     }
 }
 
-/// What a table's rows are stored in: another text once it was truncated or rewritten, or a partition came
-/// or went. `None` if it has been dropped.
-pub async fn table_storage(client: &Client, id: u32) -> Result<Option<String>, Error> {
-    const STORAGE: &str = "
-        select md5(string_agg(l.oid || ':' || coalesce(pg_relation_filenode(l.oid), 0), ','
-                              order by l.oid))
-          from pg_class l
-         where l.oid = $1
-            or l.oid in (select relid from pg_partition_tree($1) where isleaf)";
-    let row = client.query_one(STORAGE, &[&id]).await;
-    Ok(row
-        .map_err(Error::query("looking at a table's storage"))?
-        .get(0))
+/// What tables' rows are stored in, by oid: another text once a table was truncated or rewritten, or a
+/// partition came or went. Those that have been dropped are left out.
+pub async fn table_storages(client: &Client, ids: &[u32]) -> Result<HashMap<u32, String>, Error> {
+    const STORAGES: &str = "
+        select c.oid,
+               (select md5(string_agg(l.oid || ':' || coalesce(pg_relation_filenode(l.oid), 0), ','
+                                      order by l.oid))
+                  from (select c.oid
+                        union select relid from pg_partition_tree(c.oid) where isleaf) as l (oid))
+          from pg_class c where c.oid = any($1)";
+    let rows = client.query(STORAGES, &[&ids]).await;
+    let rows = rows.map_err(Error::query("looking at the storage of tables"))?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// Locks tables against TRUNCATE and rewriting ALTER TABLE until the open transaction ends. To an older
@@ -431,5 +453,5 @@ pub async fn lock_tables(client: &Client, tables: &[TableName]) -> Result<(), Er
     client
         .batch_execute(&statement)
         .await
-        .map_err(|error| Error::on_tables("locking tables", error))
+        .map_err(|error| Error::on_tables("locking tables", error).on_locks(tables.len()))
 }

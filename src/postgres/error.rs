@@ -90,6 +90,18 @@ pub enum Error {
          restart the server"
     )]
     NoFreeSender,
+    /// Locks on so many tables do not fit into the server's memory for them.
+    #[error(
+        "the server has no room for locks on {tables} tables ({source}): raise max_locks_per_transaction, \
+         to {} or more, and restart the server, or read fewer tables at a time",
+        tables.div_ceil(20)
+    )]
+    NoRoomForLocks {
+        /// Tables that a snapshot reads.
+        tables: usize,
+        /// The server's word.
+        source: ServerError,
+    },
     /// The server is older than what is needed.
     #[error("postgres {found} is too old: 14 or later is needed")]
     Version {
@@ -270,6 +282,7 @@ impl Error {
             Error::WalLevel { .. }
             | Error::NoFreeSlot
             | Error::NoFreeSender
+            | Error::NoRoomForLocks { .. }
             | Error::Version { .. }
             | Error::Standby(_)
             | Error::FailoverVersion { .. }
@@ -314,6 +327,18 @@ impl Error {
             },
             _ => Error::query("using the configured tables")(error),
         }
+    }
+
+    /// The same, of locks on so many tables: what is out of memory then has a setting.
+    pub(crate) fn on_locks(self, tables: usize) -> Error {
+        const OUT_OF_MEMORY: &str = "53200";
+        if let Error::Server { source, .. } = &self
+            && source.code == OUT_OF_MEMORY
+        {
+            let source = source.clone();
+            return Error::NoRoomForLocks { tables, source };
+        }
+        self
     }
 
     /// Sorts a failed tokio-postgres query.

@@ -27,7 +27,8 @@ mod wire;
 
 pub use buffer::{Buffer, Excess, FramingError, Span};
 pub use catalog::{
-    Column, TableKind, TableShape, ancestors, lock_tables, table_shape, table_storage, type_names,
+    Column, TableKind, TableShape, ancestors, lock_tables, table_shape, table_shapes,
+    table_storages, type_names,
 };
 pub use error::{Error, RowsError};
 pub use lease::{holds_lease, lease_holder, lease_name, try_lease};

@@ -3,8 +3,9 @@
 use super::Error;
 use super::snapshot::{KeyColumn, ReadTable, SnapshotTable};
 use super::start::Opening;
+use super::tables::TypeNames;
 use crate::event::selection::Columns;
-use crate::event::{KeyOrder, KeyRange, Position, Table};
+use crate::event::{Encoder, KeyOrder, KeyRange, Position, Table};
 use crate::kafka::{KeyPart, TableProgress};
 use crate::postgres::{self, PublishedTable, TableKind, TableShape};
 
@@ -14,6 +15,9 @@ pub(super) struct Described {
     pub(super) progress: TableProgress,
 }
 
+/// Tables that are looked up together.
+const TABLES_TOGETHER: usize = 500;
+
 impl Opening<'_> {
     /// Describes them as they are now, for the snapshot that was begun there and reads at `reading`.
     pub(super) async fn describe_tables(
@@ -22,44 +26,70 @@ impl Opening<'_> {
         reading: Position,
     ) -> Result<Vec<Described>, Error> {
         let encoder = self.encoder()?;
-        let mut tables = Vec::new();
-        for published in self.publication.tables.clone() {
+        let mut described = Vec::new();
+        let mut names = TypeNames::default();
+        let published = std::mem::take(&mut self.publication.tables);
+        for published in published.chunks(TABLES_TOGETHER) {
+            let ids: Vec<u32> = published.iter().map(|table| table.id).collect();
             let catalog = self.tables.catalog();
-            let Some(shape) = postgres::table_shape(catalog, published.id).await? else {
-                continue;
-            };
-            let storage = postgres::table_storage(catalog, published.id).await?;
-            let shape = shape.with_columns(&published.columns);
-            let selection = &self.context.settings.selection;
-            let own_key = shape.to_table().key;
-            let table = selection.select(shape.to_table(), &shape.identity())?;
-            let topic = self.tables.table_topic(&shape.schema, &shape.name).await?;
-            let mut plan = encoder.compile(&table, topic.index);
-            self.tables.identify(&mut plan).await?;
-            self.tables
-                .note_schema(&encoder.published(&table), reading, true)
-                .await?;
-            let read = snapshot_table(&shape, &published, &selection.columns);
-            tables.push(Described {
-                progress: TableProgress {
-                    begun,
-                    table: published.table.to_string(),
-                    identity: identity(&storage.unwrap_or_default(), &read),
-                    key: key_parts(&shape, &read, &own_key, &table),
-                    rows_estimate: u64::try_from(published.rows_estimate).unwrap_or(0),
-                },
-                read: ReadTable {
-                    id: published.id,
-                    plan,
-                    partitions: topic.partitions,
-                    rows_estimate: published.rows_estimate,
-                    bytes_estimate: published.bytes,
-                    remaining: vec![KeyRange::default()],
-                    table: read,
-                },
-            });
+            let mut shapes = postgres::table_shapes(catalog, &ids).await?;
+            let storages = postgres::table_storages(catalog, &ids).await?;
+            let mut selected = Vec::new();
+            // One that has been dropped meanwhile is left out.
+            for published in published {
+                if let Some(shape) = shapes.remove(&published.id) {
+                    let shape = shape.with_columns(&published.columns);
+                    let selection = &self.context.settings.selection;
+                    let table = selection.select(shape.to_table(), &shape.identity())?;
+                    selected.push((published, shape, encoder.published(&table), table));
+                }
+            }
+            let shown = selected.iter().map(|(_, _, shown, _)| shown);
+            self.tables.name_types(&mut names, shown).await?;
+            for (published, shape, shown, table) in selected {
+                self.tables.note_schema(&shown, reading, true, &names)?;
+                let storage = storages.get(&published.id).map_or("", String::as_str);
+                let progress = (begun, storage);
+                described.push(
+                    self.described(&encoder, published, &shape, &table, progress)
+                        .await?,
+                );
+            }
         }
-        Ok(tables)
+        self.publication.tables = published;
+        Ok(described)
+    }
+
+    async fn described(
+        &mut self,
+        encoder: &Encoder,
+        published: &PublishedTable,
+        shape: &TableShape,
+        table: &Table,
+        (begun, storage): (Position, &str),
+    ) -> Result<Described, Error> {
+        let topic = self.tables.table_topic(&shape.schema, &shape.name).await?;
+        let mut plan = encoder.compile(table, topic.index);
+        self.tables.identify(&mut plan).await?;
+        let read = snapshot_table(shape, published, &self.context.settings.selection.columns);
+        Ok(Described {
+            progress: TableProgress {
+                begun,
+                table: published.table.to_string(),
+                identity: identity(storage, &read),
+                key: key_parts(shape, &read, &shape.to_table().key, table),
+                rows_estimate: u64::try_from(published.rows_estimate).unwrap_or(0),
+            },
+            read: ReadTable {
+                id: published.id,
+                plan,
+                partitions: topic.partitions,
+                rows_estimate: published.rows_estimate,
+                bytes_estimate: published.bytes,
+                remaining: vec![KeyRange::default()],
+                table: read,
+            },
+        })
     }
 }
 

@@ -10,6 +10,7 @@
 //! 5. After START_REPLICATION, and before the first status, the slot is read again: if it is past our
 //!    position the server has skipped data without a word.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -31,7 +32,8 @@ use crate::kafka::{
     self, Admin, PositionRecord, Recorded, SnapshotProgress, SnapshotRecords, TopicSpec, topics,
 };
 use crate::postgres::{
-    self, Patterns, Publication, ReplicationStream, Server, Session, SessionKind, SystemIdentity,
+    self, Patterns, Publication, PublishedTable, ReplicationStream, Server, Session, SessionKind,
+    SystemIdentity, TableName,
 };
 
 /// First epoch of a source.
@@ -271,10 +273,15 @@ impl<'a> Opening<'a> {
 
     fn refuse_filled_topics(&self) -> Result<(), Error> {
         let (source, kafka) = (self.context.source()?, self.context.kafka()?);
-        for published in &self.publication.tables {
-            let table = &published.table;
-            let selection = &self.context.settings.selection;
-            let topic = topics::routed(selection, &kafka.prefix, &table.schema, &table.name);
+        let selection = &self.context.settings.selection;
+        let tables = self.publication.tables.iter();
+        let topic = |published: &PublishedTable| {
+            let TableName { schema, name } = &published.table;
+            topics::routed(selection, &kafka.prefix, schema, name)
+        };
+        // Tables may share a topic.
+        let topics: BTreeSet<String> = tables.map(topic).collect();
+        for topic in topics {
             if !kafka::Reader::is_empty(kafka, &topic, REACH_TIMEOUT)? {
                 return Err(Error::PositionMissing {
                     slot: source.slot.clone(),

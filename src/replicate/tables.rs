@@ -3,7 +3,7 @@
 //! A topic exists, and its partitions are counted, before a producer sees its name. Indexes are dense
 //! and never reused: 0 is the position topic, the others follow in the order in which they were met.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 // The position topic comes first.
 const _: () = assert!(super::publisher::POSITION_TOPIC == 0);
 
+/// More new schema versions at once than this are told of by their number.
+const VERSIONS_TOLD: usize = 20;
 /// Pause before the registry is asked again; doubles up to [`REGISTRY_PAUSE_MAX`].
 const REGISTRY_PAUSE_MIN: Duration = Duration::from_millis(200);
 const REGISTRY_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -207,9 +209,14 @@ impl Tables {
         let topic = self.table_topic(&relation.schema, &relation.name).await?;
         let mut plan = encoder.compile(&table, topic.index);
         self.identify_patiently(&mut plan).await?;
-        let current = shape.is_some_and(|shape| has_columns(&shape, &table));
-        self.note_schema(&encoder.published(&table), position, current)
-            .await?;
+        let current = shape
+            .as_ref()
+            .is_some_and(|shape| has_columns(shape, &table));
+        let published = encoder.published(&table);
+        let mut names = TypeNames::default();
+        names.extend(shape.iter().flat_map(named_types));
+        self.name_types(&mut names, [&published]).await?;
+        self.note_schema(&published, position, current, &names)?;
         Ok(Some(CapturedTable {
             plan,
             partitions: topic.partitions,
@@ -281,20 +288,37 @@ impl Tables {
         self.topic(spec).await.map(Some)
     }
 
+    /// Asks for the names of the types that tables have and that are not known yet, of all at once.
+    pub(crate) async fn name_types<'t>(
+        &self,
+        names: &mut TypeNames,
+        tables: impl IntoIterator<Item = &'t Table>,
+    ) -> Result<(), Error> {
+        let columns = tables.into_iter().flat_map(|table| &table.columns);
+        let missing: HashSet<(u32, i32)> = columns
+            .map(type_of)
+            .filter(|wanted| !names.contains_key(wanted))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let missing: Vec<(u32, i32)> = missing.into_iter().collect();
+        let found = postgres::type_names(&self.catalog, &missing).await?;
+        names.extend(missing.into_iter().zip(found));
+        Ok(())
+    }
+
     /// Keeps a table's schema to be written, unless it is known. `table` is as its events show it;
-    /// `current`: the catalog shows the same columns.
-    pub(crate) async fn note_schema(
+    /// `current`: the catalog shows the same columns; `names`: those of its columns' types.
+    pub(crate) fn note_schema(
         &mut self,
         table: &Table,
         position: Position,
         current: bool,
+        names: &TypeNames,
     ) -> Result<(), Error> {
-        let types: Vec<(u32, i32)> = table
-            .columns
-            .iter()
-            .map(|column| (column.type_oid, column.type_modifier))
-            .collect();
-        let type_names = postgres::type_names(&self.catalog, &types).await?;
+        let name = |column| names.get(&type_of(column)).cloned().unwrap_or_default();
+        let type_names = table.columns.iter().map(name).collect();
         let topic = self.topic_name(&table.schema, &table.name);
         let version = SchemaVersion::of(table, &topic, position, type_names);
         let new = self.schemas.admit(version, current, &self.selection)?;
@@ -308,9 +332,14 @@ impl Tables {
         let name = topics::schema_changes(&self.kafka.prefix);
         let topic = self.topics.get(&name).map_or(0, |topic| topic.index);
         let versions = std::mem::take(&mut self.new_schemas);
+        if versions.len() > VERSIONS_TOLD {
+            tracing::info!(tables = versions.len(), "schema versions");
+        }
         for version in &versions {
             let (schema, table, number) = (&version.schema, &version.table, version.version);
-            tracing::info!(%schema, %table, number, position = %version.position, "schema version");
+            if versions.len() <= VERSIONS_TOLD {
+                tracing::info!(%schema, %table, number, position = %version.position, "schema version");
+            }
             let (key, value) = version.to_bytes();
             batch.append(topic, 0, &key, &value);
         }
@@ -321,6 +350,23 @@ impl Tables {
     pub(crate) fn has_new_schemas(&self) -> bool {
         !self.new_schemas.is_empty()
     }
+}
+
+/// Names of column types as SQL writes them, by oid and modifier.
+pub(crate) type TypeNames = HashMap<(u32, i32), String>;
+
+fn type_of(column: &ColumnShape) -> (u32, i32) {
+    (column.type_oid, column.type_modifier)
+}
+
+/// The types of a table's columns that its description names already. The modifier of a created type may be
+/// that of the domain behind it.
+fn named_types(shape: &TableShape) -> impl Iterator<Item = ((u32, i32), String)> {
+    let builtin = shape
+        .columns
+        .iter()
+        .filter(|column| column.shape.resolved.is_none());
+    builtin.map(|column| (type_of(&column.shape), column.type_name.clone()))
 }
 
 /// Whether the catalog has the table's columns as they are.

@@ -21,6 +21,8 @@ use crate::telemetry;
 /// Bytes of table data that one chunk should hold. Its events are about three times as large; past a
 /// transaction's limit the worker cuts it.
 const CHUNK_BYTES: u64 = 2 << 20;
+/// A table of so few bytes is read sooner than it is cut.
+const SMALL_BYTES: u64 = 128 << 10;
 /// Bounds of a chunk, rows.
 const CHUNK_ROWS_MIN: u64 = 1_000;
 const CHUNK_ROWS_MAX: u64 = 100_000;
@@ -128,7 +130,11 @@ impl Snapshot {
             for gap in &read.remaining {
                 let mut rest = gap.clone();
                 loop {
-                    let boundary = next_boundary(session, &read.table, &rest, rows).await?;
+                    let boundary = if is_small(read.bytes_estimate) {
+                        None
+                    } else {
+                        next_boundary(session, &read.table, &rest, rows).await?
+                    };
                     if boundary.is_some() && boundary == rest.from {
                         // So many rows of one key: its columns are not unique without an unpublished one.
                         rows = rows.saturating_mul(2);
@@ -167,6 +173,12 @@ async fn next_boundary(
         .into_iter()
         .next()
         .map(|row| row.into_iter().flatten().collect()))
+}
+
+/// Whether a table of that size is one chunk, without a look at its keys. Should it have grown since, the
+/// worker cuts it.
+fn is_small(bytes: i64) -> bool {
+    u64::try_from(bytes).unwrap_or(0) <= SMALL_BYTES
 }
 
 /// Rows of a chunk of about [`CHUNK_BYTES`], given the estimates of the whole table.

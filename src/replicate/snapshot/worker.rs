@@ -75,7 +75,7 @@ impl Reading {
             Err(postgres::Error::Server { source, .. }) if source.code == LOCK_NOT_AVAILABLE => {
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error.on_locks(self.tables.len()).into()),
         }
     }
 }

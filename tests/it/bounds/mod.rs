@@ -1,6 +1,7 @@
-//! Sources that go to the limits: large values, many columns.
+//! Sources that go to the limits: large values, many columns, many tables.
 
 mod large;
+mod many;
 mod wide;
 
 use serde_json::Value;
