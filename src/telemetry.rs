@@ -38,6 +38,8 @@ pub const SNAPSHOT_CHUNKS_TOTAL: &str = "tidewater_snapshot_chunks_total";
 pub const SNAPSHOT_ROWS_TOTAL: &str = "tidewater_snapshot_rows_total";
 /// Rows that a snapshot under way has still to read, by the planner's estimate.
 pub const SNAPSHOT_ROWS_REMAINING: &str = "tidewater_snapshot_rows_remaining";
+/// Chunks of ad hoc snapshots that were read again: their rows or their table had changed too much meanwhile.
+pub const SNAPSHOT_CHUNKS_REREAD_TOTAL: &str = "tidewater_snapshot_chunks_reread_total";
 
 /// Bounds of every latency histogram, seconds: from a quiet commit to the five minutes that nothing may
 /// ever exceed.
@@ -106,6 +108,11 @@ pub fn passed_over(of: &str, position: Position, size: TooLarge) {
 /// A chunk of a snapshot was planned.
 pub fn snapshot_chunk_planned() {
     metrics::counter!(SNAPSHOT_CHUNKS_TOTAL).increment(1);
+}
+
+/// A chunk of a snapshot is read again.
+pub fn snapshot_chunk_read_again() {
+    metrics::counter!(SNAPSHOT_CHUNKS_REREAD_TOTAL).increment(1);
 }
 
 /// What a snapshot has still to read.

@@ -11,6 +11,7 @@ use super::doctor::DoctorArguments;
 use super::position::PositionCommand;
 use super::replay::ReplayArguments;
 use super::simulate::SimulateArguments;
+use super::snapshot::SnapshotCommand;
 use super::status::StatusArguments;
 use super::tail::TailArguments;
 use super::verify::VerifyArguments;
@@ -76,6 +77,12 @@ pub enum Command {
         /// What to do with it.
         #[command(subcommand)]
         command: PositionCommand,
+    },
+    /// Tables read again while the replicator streams: asked for, paused, resumed, cancelled.
+    Snapshot {
+        /// What to do.
+        #[command(subcommand)]
+        command: SnapshotCommand,
     },
     /// Records the raw stream of the source in a file, beside whatever replicates.
     Capture(CaptureArguments),

@@ -15,6 +15,7 @@ mod replay;
 mod roles;
 mod signals;
 mod simulate;
+mod snapshot;
 mod status;
 mod tail;
 mod verify;
@@ -63,6 +64,7 @@ async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Doctor(arguments) => doctor::run(&settings()?, *arguments).await,
         Command::Tail(arguments) => tail::run(&settings()?, arguments).await,
         Command::Position { command } => position::run(&settings()?, *command).await,
+        Command::Snapshot { command } => snapshot::run(&settings()?, command).await,
         Command::Capture(arguments) => capture::run(&settings()?, arguments).await,
         Command::Replay(arguments) => replay::run(&settings()?, arguments),
         Command::Completions(arguments) => Ok(completions::run(*arguments)),

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use crate::config::settings::Settings;
 use crate::exit::ExitCode;
 use crate::http::{self, StageJson};
-use crate::lag::{self, SinkLag, SnapshotLag, SourceLag, State, TopicsLag};
+use crate::lag::{self, RequestLag, SinkLag, SnapshotLag, SourceLag, State, TopicsLag};
 use crate::{connection, output, telemetry};
 
 const EXAMPLES: &str = "\
@@ -155,6 +155,12 @@ fn screen(status: &Status) -> String {
         row("position", format!("{position}{snapshot}"));
         if let Some(snapshot) = &topics.snapshot {
             row("snapshot", progress(snapshot));
+        }
+        for request in &topics.ad_hoc {
+            row(
+                &format!("snapshot {}", request.request.id),
+                RequestLag::to_string(request),
+            );
         }
         let age = status.lag_seconds;
         row(

@@ -95,3 +95,7 @@ impl Operations {
 
 /// The prefix of heartbeat messages.
 pub const HEARTBEAT_PREFIX: &str = "tidewater.heartbeat";
+/// The prefix of messages that ask for a snapshot; their content is JSON.
+pub const SNAPSHOT_PREFIX: &str = "tidewater.snapshot";
+/// The prefix of messages that a snapshot writes so that the stream moves past what it has read.
+pub const BARRIER_PREFIX: &str = "tidewater.snapshot.barrier";

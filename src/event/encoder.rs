@@ -254,6 +254,12 @@ impl Encoder {
         self.render_snapshot("true");
     }
 
+    /// Starts reading a chunk beside the stream, for [`SnapshotFlag::True`] alone.
+    pub fn begin_incremental(&mut self, snapshot: &SnapshotRead) {
+        self.snapshot = *snapshot;
+        self.render_snapshot("incremental");
+    }
+
     fn render_snapshot(&mut self, flag: &str) {
         let SnapshotRead {
             position,

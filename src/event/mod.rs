@@ -44,7 +44,8 @@ mod value;
 
 pub use batch::{Batch, Header, Record};
 pub use change::{
-    Change, HEARTBEAT_PREFIX, LogicalMessage, Operations, SnapshotFlag, SnapshotRead, Transaction,
+    BARRIER_PREFIX, Change, HEARTBEAT_PREFIX, LogicalMessage, Operations, SNAPSHOT_PREFIX,
+    SnapshotFlag, SnapshotRead, Transaction,
 };
 pub use debezium::{
     BinaryHandling, DecimalHandling, Handling, HstoreHandling, IntervalHandling, NameAdjustment,

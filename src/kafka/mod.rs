@@ -7,6 +7,7 @@
 //! Reader   ── partitions from given offsets, under either isolation
 //! ```
 
+mod ad_hoc;
 mod admin;
 mod client;
 mod error;
@@ -17,6 +18,7 @@ mod progress;
 mod reader;
 pub mod topics;
 
+pub use ad_hoc::{AdHocRecords, RequestState, RequestTable, SnapshotRequest};
 pub use admin::{Admin, Topic, TopicSpec};
 pub use client::{Quiet, consumer_config};
 pub use error::{ClientError, Error};

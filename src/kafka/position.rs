@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::ad_hoc::{self, AdHocRecords};
 use super::error::Error;
 use super::progress::{self, SnapshotRecords};
 use super::reader::Reader;
@@ -56,6 +57,9 @@ pub struct PositionRecord {
     /// Counts the transactions of schema versions, which move nothing else: it tells their records apart.
     #[serde(default)]
     pub schema_changes: u64,
+    /// Counts the transactions that record something of ad hoc snapshots, for the same reason.
+    #[serde(default)]
+    pub ad_hoc_changes: u64,
     /// Position of the record before this one.
     pub previous: Option<Position>,
 }
@@ -100,6 +104,7 @@ impl PositionRecord {
             snapshot: SnapshotProgress::Done,
             fences: None,
             schema_changes: 0,
+            ad_hoc_changes: 0,
             previous: None,
         }
     }
@@ -200,6 +205,8 @@ pub struct Recorded {
     pub topics: BTreeMap<String, TopicRecord>,
     /// What the snapshot under way has read, or what the stream has still to be told apart from.
     pub progress: SnapshotRecords,
+    /// Requests to read tables again.
+    pub ad_hoc: AdHocRecords,
 }
 
 /// The records of a position topic as they are read.
@@ -207,16 +214,22 @@ pub struct Recorded {
 struct Records {
     recorded: Recorded,
     progress: BTreeMap<Vec<u8>, Vec<u8>>,
+    ad_hoc: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Records {
     fn take(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), serde_json::Error> {
-        if key.starts_with(progress::PREFIX.as_bytes()) {
-            match value {
-                Some(value) => self.progress.insert(key.to_vec(), value.to_vec()),
-                None => self.progress.remove(key),
-            };
-            return Ok(());
+        for (prefix, records) in [
+            (progress::PREFIX, &mut self.progress),
+            (ad_hoc::PREFIX, &mut self.ad_hoc),
+        ] {
+            if key.starts_with(prefix.as_bytes()) {
+                match value {
+                    Some(value) => records.insert(key.to_vec(), value.to_vec()),
+                    None => records.remove(key),
+                };
+                return Ok(());
+            }
         }
         let Some(value) = value else { return Ok(()) };
         if key == STREAM_KEY {
@@ -235,6 +248,7 @@ impl Records {
         Recorded {
             // None of them is of a snapshot that was never begun.
             progress: SnapshotRecords::of(begun.unwrap_or_default(), self.progress),
+            ad_hoc: AdHocRecords::read(self.ad_hoc),
             ..self.recorded
         }
     }

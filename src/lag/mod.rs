@@ -4,10 +4,12 @@
 //! replicator) and that of `applied_until` (the consumer). Each grows by itself while a stage stands
 //! still, also while the server that would tell is gone.
 
+mod request;
 mod sink;
 mod source;
 mod watch;
 
+pub use request::RequestLag;
 pub use sink::{PartitionLag, SinkLag, State, sink};
 pub use source::{SnapshotLag, SourceLag, TopicsLag, source, topics};
 pub use watch::{Watched, watch};

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tokio_postgres::Client;
 
-use super::Error;
+use super::{Error, RequestLag};
 use crate::config::settings::{Kafka, Source};
 use crate::event::{Envelope, Lsn, Position};
 use crate::kafka::{
@@ -57,7 +57,7 @@ pub async fn source(client: &Client, slot: &str) -> Result<SourceLag, Error> {
 }
 
 /// What Kafka holds of the replicator's progress.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TopicsLag {
     /// The recorded position.
     pub position: Option<Position>,
@@ -67,6 +67,8 @@ pub struct TopicsLag {
     pub snapshot_unfinished: bool,
     /// How far it is; none when there is none.
     pub snapshot: Option<SnapshotLag>,
+    /// Requests to read tables again that have not ended.
+    pub ad_hoc: Vec<RequestLag>,
     /// Source commit time of the newest heartbeat, microseconds since 1970.
     pub heartbeat_us: Option<i64>,
 }
@@ -122,6 +124,7 @@ pub fn topics(source: &Source, kafka: &Kafka) -> Result<TopicsLag, Error> {
         resume: record.map(|record| record.resume_lsn),
         snapshot_unfinished: record.is_some_and(|record| record.snapshot != SnapshotProgress::Done),
         snapshot: reading.map(|_| SnapshotLag::of(&recorded.progress)),
+        ad_hoc: RequestLag::open(&recorded.ad_hoc),
         heartbeat_us,
     })
 }

@@ -442,6 +442,62 @@ pub async fn table_storages(client: &Client, ids: &[u32]) -> Result<HashMap<u32,
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
+/// All that decides what a table's rows are, and which of them are published: another text once it was altered,
+/// truncated or rewritten, or is published in another way. `None` if it has been dropped.
+pub async fn table_identity(
+    client: &Client,
+    publication: &str,
+    id: u32,
+) -> Result<Option<String>, Error> {
+    const IDENTITY: &str = "
+        select md5(concat_ws('|', c.relnamespace, c.relname, c.relkind, c.relreplident,
+               (select string_agg(concat_ws(':', attnum, attname, atttypid, atttypmod, attcollation,
+                                            attgenerated), ',' order by attnum)
+                  from pg_attribute where attrelid = c.oid and attnum > 0 and not attisdropped),
+               (select string_agg(concat_ws(':', indisprimary, indisreplident, indkey), ','
+                                  order by indexrelid)
+                  from pg_index where indrelid = c.oid and (indisprimary or indisreplident)),
+               (select string_agg(l.oid || ':' || coalesce(pg_relation_filenode(l.oid), 0), ','
+                                  order by l.oid)
+                  from pg_class l
+                 where l.oid = c.oid
+                    or l.oid in (select relid from pg_partition_tree(c.oid) where isleaf)),
+               (select to_jsonb(r)::text from pg_publication_rel r
+                  join pg_publication p on p.oid = r.prpubid
+                 where p.pubname = $2 and r.prrelid = c.oid)))
+          from pg_class c where c.oid = $1";
+    let row = client.query_opt(IDENTITY, &[&id, &publication]).await;
+    let row = row.map_err(Error::query("looking at a table's identity"))?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// The ids of transactions that are committed, and wait for a synchronous standby before anybody sees them.
+pub async fn waiting_for_standby(client: &Client) -> Result<Vec<u32>, Error> {
+    const WAITING: &str = "
+        select backend_xid::text from pg_stat_activity
+         where wait_event = 'SyncRep' and backend_xid is not null";
+    let rows = client.query(WAITING, &[]).await;
+    let rows = rows.map_err(Error::query("looking for commits that wait for a standby"))?;
+    let xid = |row: &tokio_postgres::Row| row.get::<_, &str>(0).parse().ok();
+    Ok(rows.iter().filter_map(xid).collect())
+}
+
+/// Whether the server is a standby.
+pub async fn is_in_recovery(client: &Client) -> Result<bool, Error> {
+    let row = client.query_one("select pg_is_in_recovery()", &[]).await;
+    Ok(row
+        .map_err(Error::query("asking whether the server is a standby"))?
+        .get(0))
+}
+
+/// An id that no transaction that has ended was given: later ones are not far.
+pub async fn next_xid(client: &Client) -> Result<u64, Error> {
+    const NEXT: &str = "select pg_snapshot_xmax(pg_current_snapshot())::text";
+    let row = client.query_one(NEXT, &[]).await;
+    let row = row.map_err(Error::query("reading the current snapshot"))?;
+    Ok(row.get::<_, &str>(0).parse().unwrap_or_default())
+}
+
 /// Locks tables against TRUNCATE and rewriting ALTER TABLE until the open transaction ends. To an older
 /// snapshot a truncated table would be empty.
 pub async fn lock_tables(client: &Client, tables: &[TableName]) -> Result<(), Error> {

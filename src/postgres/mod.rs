@@ -27,13 +27,14 @@ mod wire;
 
 pub use buffer::{Buffer, Excess, FramingError, Span};
 pub use catalog::{
-    Column, TableKind, TableShape, ancestors, lock_tables, table_shape, table_shapes,
-    table_storages, type_names,
+    Column, TableKind, TableShape, ancestors, is_in_recovery, lock_tables, next_xid,
+    table_identity, table_shape, table_shapes, table_storages, type_names, waiting_for_standby,
 };
 pub use error::{Error, RowsError};
 pub use lease::{holds_lease, lease_holder, lease_name, try_lease};
 pub use publication::{
-    Publication, PublishedTable, check_publication, ensure_publication, is_published,
+    Publication, PublishedTable, captured_tables, check_publication, ensure_publication,
+    is_published,
 };
 pub use server::{
     Server, Switch, SystemIdentity, identify_system, inspect_server, log_end, timeline_history,

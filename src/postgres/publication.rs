@@ -111,17 +111,26 @@ pub async fn check_publication(
     }
     let published = published_tables(client, name).await?;
     wanted.check(name, &published)?;
-    let ids: HashSet<u32> = wanted.tables.iter().map(|table| table.id).collect();
-    let tables = published
-        .into_iter()
-        .filter(|table| ids.contains(&table.id))
-        .collect();
     Ok(Publication {
         name: name.to_owned(),
         created: false,
         via_partition_root: row.get(4),
-        tables,
+        tables: wanted.of(published),
     })
+}
+
+/// What a publication publishes of the tables that the patterns ask for, largest first. What it lacks of them is
+/// not looked for.
+pub async fn captured_tables(
+    client: &Client,
+    name: &str,
+    patterns: &Patterns,
+) -> Result<Vec<PublishedTable>, Error> {
+    let wanted = match Wanted::read(client, patterns).await {
+        Err(Error::NoTable { .. }) => return Ok(Vec::new()),
+        wanted => wanted?,
+    };
+    Ok(wanted.of(published_tables(client, name).await?))
 }
 
 /// Whether the publication publishes a table of this name, whatever the patterns say of it.
@@ -264,6 +273,13 @@ impl Wanted {
             });
         }
         Ok(Wanted { tables })
+    }
+
+    /// Those of the published tables that are wanted.
+    fn of(&self, published: Vec<PublishedTable>) -> Vec<PublishedTable> {
+        let ids: HashSet<u32> = self.tables.iter().map(|table| table.id).collect();
+        let wanted = published.into_iter();
+        wanted.filter(|table| ids.contains(&table.id)).collect()
     }
 
     /// The wanted tables that are no partition of another wanted one.

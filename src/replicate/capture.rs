@@ -5,7 +5,6 @@
 //! split transaction had already published when the process ended.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Instant;
 
 use passed_over::exceeds;
@@ -13,10 +12,9 @@ use passed_over::exceeds;
 use super::Error;
 use super::fence::{Fence, Fences, KeyMissing};
 use super::machine::Fill;
-use crate::event::selection::Selection;
 use crate::event::{
-    Batch, Change, EncodeError, Encoder, Epoch, HEARTBEAT_PREFIX, LogicalMessage, Lsn, OldRow,
-    Operations, PassedRows, Plan, Position, Transaction,
+    Batch, Change, EncodeError, Encoder, Epoch, LogicalMessage, Lsn, OldRow, Operations,
+    PassedRows, Plan, Position, Transaction,
 };
 use crate::kafka::PositionRecord;
 use crate::pgoutput::{self, Message, OldTuple, Relation, RelationIds, Tuple};
@@ -86,6 +84,7 @@ struct Boundary {
     records: usize,
     bytes: usize,
     headers: usize,
+    requests: usize,
 }
 
 /// The filling batch and what is needed to fill it.
@@ -115,23 +114,9 @@ pub(crate) struct Capture {
     /// Until the stream has passed the last point that its snapshot was read at.
     fences: Option<Fences>,
     last_commit_lsn: Option<Lsn>,
-}
-
-/// Where logical messages go, and which.
-#[derive(Debug, Default)]
-pub(crate) struct MessageTopic {
-    /// Index of the topic; `None` if none are published.
-    pub(crate) topic: Option<u32>,
-    /// What the configuration selects.
-    pub(crate) selection: Arc<Selection>,
-}
-
-impl MessageTopic {
-    /// The topic of messages with this prefix.
-    fn topic(&self, prefix: &str) -> Option<u32> {
-        self.topic
-            .filter(|_| self.selection.messages.matches(prefix))
-    }
+    watch: Watch,
+    /// Requests for snapshots that stand in the transactions of the batch.
+    requests: Vec<Vec<u8>>,
 }
 
 /// A closed batch.
@@ -143,6 +128,8 @@ pub(crate) struct Closed {
     pub(crate) point: Point,
     /// Commit times of its whole transactions, microseconds since 1970.
     pub(crate) commit_times_us: Vec<i64>,
+    /// Requests for snapshots in it, in their order.
+    pub(crate) requests: Vec<Vec<u8>>,
 }
 
 impl Capture {
@@ -171,6 +158,8 @@ impl Capture {
             skipped: Operations::default(),
             fences: None,
             last_commit_lsn: None,
+            watch: Watch::new(0),
+            requests: Vec::new(),
         }
     }
 
@@ -279,21 +268,25 @@ impl Capture {
                 self.announced.insert(relation.id, relation);
             }
             Message::Insert { relation, new } => {
+                self.note_row(relation, Some(new), None);
                 if let Some(change) = self.wanted(Operations::INSERT, relation, lsn, now_us)? {
                     self.insert(relation, change, new)?;
                 }
             }
             Message::Update { relation, old, new } => {
+                self.note_row(relation, Some(new), old);
                 if let Some(change) = self.wanted(Operations::UPDATE, relation, lsn, now_us)? {
                     self.update(relation, change, old, new)?;
                 }
             }
             Message::Delete { relation, old } => {
+                self.note_row(relation, None, Some(old));
                 if let Some(change) = self.wanted(Operations::DELETE, relation, lsn, now_us)? {
                     self.delete(relation, change, old)?;
                 }
             }
             Message::Truncate { relations, .. } => {
+                self.note_truncate(relations);
                 if let Some(change) = self.wanted(Operations::TRUNCATE, 0, lsn, now_us)? {
                     self.truncate(relations, change)?;
                 }
@@ -352,6 +345,7 @@ impl Capture {
         if let Some(skip) = self.skip.filter(|skip| skip.commit_lsn < commit_lsn) {
             return Err(split_differs(&skip, commit_lsn));
         }
+        self.watch.window.begin(xid);
         self.encoder.begin(&Transaction {
             epoch: self.epoch,
             commit_lsn,
@@ -391,6 +385,7 @@ impl Capture {
             records: self.batch.records.len(),
             bytes: self.batch.bytes.len(),
             headers: self.batch.headers.len(),
+            requests: self.requests.len(),
         };
         Ok(())
     }
@@ -515,70 +510,6 @@ impl Capture {
         Ok(())
     }
 
-    fn message(
-        &mut self,
-        lsn: Lsn,
-        now_us: i64,
-        message: &LogicalMessage<'_>,
-    ) -> Result<(), Error> {
-        let Some(change) = self.change(lsn, now_us)? else {
-            return Ok(());
-        };
-        let topic = if message.prefix == HEARTBEAT_PREFIX {
-            Some(self.heartbeat_topic)
-        } else {
-            self.messages.topic(message.prefix)
-        };
-        match topic {
-            None => Ok(()),
-            Some(topic) => self.publish_message(topic, change, message),
-        }
-    }
-
-    /// A message outside of any transaction, at the end of its record in the log. It stands between two
-    /// transactions, and once it is published streaming resumes behind it.
-    fn lone_message(
-        &mut self,
-        lsn: Lsn,
-        now: Instant,
-        now_us: i64,
-        message: &LogicalMessage<'_>,
-    ) -> Result<(), Error> {
-        if self.open.is_some() {
-            return Err(Error::OutOfPlace {
-                message: "message",
-                lsn,
-            });
-        }
-        let Some(topic) = self.messages.topic(message.prefix) else {
-            return Ok(());
-        };
-        self.encoder.begin(&Transaction {
-            epoch: self.epoch,
-            commit_lsn: lsn,
-            commit_time_us: now_us,
-            xid: None,
-            last_commit_lsn: self.last_commit_lsn,
-        });
-        let change = Change {
-            lsn,
-            ordinal: 0,
-            now_us,
-        };
-        self.publish_message(topic, change, message)?;
-        self.oldest.get_or_insert(now);
-        self.boundary = Boundary {
-            point: Point {
-                resume: self.boundary.point.resume.max(lsn),
-                ..self.boundary.point
-            },
-            records: self.batch.records.len(),
-            bytes: self.batch.bytes.len(),
-            headers: self.batch.headers.len(),
-        };
-        Ok(())
-    }
-
     /// Takes the batch up to the last boundary, or all of it, and goes on in `spare`.
     pub(crate) fn close(&mut self, split: bool, spare: Batch, spare_times: Vec<i64>) -> Closed {
         let point = match (&self.open, split) {
@@ -604,6 +535,12 @@ impl Capture {
         if split {
             times.clear();
         }
+        let whole = if split {
+            self.requests.len()
+        } else {
+            self.boundary.requests
+        };
+        let requests = self.requests.drain(..whole).collect();
         self.oldest = None;
         self.boundary = Boundary {
             point: self.boundary.point,
@@ -613,6 +550,7 @@ impl Capture {
             batch,
             point,
             commit_times_us: times,
+            requests,
         }
     }
 }
@@ -682,6 +620,12 @@ fn encoded(result: Result<(), EncodeError>, lsn: Lsn) -> Result<(), Error> {
     result.map_err(|source| Error::Encode { lsn, source })
 }
 
+mod message;
 mod passed_over;
+mod watch;
+
+pub(crate) use message::MessageTopic;
+use watch::Watch;
+
 #[cfg(test)]
 mod tests;

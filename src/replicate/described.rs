@@ -125,7 +125,7 @@ fn key_parts(
 
 /// A table is cut into chunks by the key that its old rows carry: by that a streamed change tells which chunk
 /// it is of. One whose key is not captured is read in one piece.
-fn snapshot_table(
+pub(super) fn snapshot_table(
     shape: &TableShape,
     published: &PublishedTable,
     captured: &Columns,

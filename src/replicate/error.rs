@@ -261,6 +261,73 @@ pub enum Error {
     /// A snapshot worker's thread panicked.
     #[error("a snapshot worker ended without an outcome")]
     WorkerEnded,
+    /// A table that was asked for is not captured.
+    #[error(
+        "no table that publication \"{publication}\" has and source.tables selects matches \"{pattern}\": \
+         name some of {captured}"
+    )]
+    NotCaptured {
+        /// What was asked for.
+        pattern: String,
+        /// The publication.
+        publication: String,
+        /// What there is.
+        captured: String,
+    },
+    /// What was asked for cannot be read as a pattern.
+    #[error("table to read again")]
+    AskedPattern(#[source] postgres::PatternsError),
+    /// There is no slot, so nobody would see the request.
+    #[error(
+        "slot \"{slot}\" does not exist: no replicator has been started yet, and its first start reads \
+         every table"
+    )]
+    NotStarted {
+        /// The slot.
+        slot: String,
+    },
+    /// A request that is not recorded.
+    #[error(
+        "no snapshot request \"{id}\" is recorded in {topic}{}: tidewater snapshot show lists those that are",
+        if *.running { "" } else { ", and no replicator is running that would take it up" }
+    )]
+    UnknownRequest {
+        /// What was named.
+        id: String,
+        /// The position topic.
+        topic: String,
+        /// Whether a replicator is running.
+        running: bool,
+    },
+    /// A request that cannot be paused, resumed or cancelled any more.
+    #[error("snapshot request \"{id}\" is {state}: there is nothing to {to} of it")]
+    RequestState {
+        /// The request.
+        id: String,
+        /// Its state.
+        state: &'static str,
+        /// What was to be done.
+        to: &'static str,
+    },
+    /// There is no request to be paused, resumed or cancelled.
+    #[error("no ad hoc snapshot is there to {to}: tidewater snapshot show lists the last ones")]
+    NoRequest {
+        /// What was to be done.
+        to: &'static str,
+    },
+    /// A standby's `pg_current_snapshot()` lists no running transaction (procarray.c: they are among the
+    /// subtransactions there), so what its chunks show cannot be told.
+    #[error(
+        "the source is a standby, whose snapshots do not tell which transactions they see: tables are read \
+         beside the stream from a primary only"
+    )]
+    StandbyRead,
+    /// The message could not be written.
+    #[error("cannot write the request into the source's log")]
+    Request(#[source] tokio_postgres::Error),
+    /// What the source answered while a chunk was read is not what was asked for.
+    #[error("the source's answers while a chunk was read cannot be understood")]
+    SnapshotUnreadable,
     /// A table pattern that cannot be read.
     #[error("source.tables")]
     Patterns(#[source] postgres::PatternsError),
@@ -352,6 +419,15 @@ impl Error {
             | Error::Steps(_)
             | Error::PublisherEnded
             | Error::WorkerEnded
+            | Error::SnapshotUnreadable
+            | Error::NotCaptured { .. }
+            | Error::AskedPattern(_)
+            | Error::NotStarted { .. }
+            | Error::UnknownRequest { .. }
+            | Error::RequestState { .. }
+            | Error::NoRequest { .. }
+            | Error::StandbyRead
+            | Error::Request(_)
             | Error::Patterns(_)
             | Error::Selection(_)
             | Error::SchemaIncompatible { .. }
@@ -359,6 +435,13 @@ impl Error {
             | Error::SectionMissing(_)
             | Error::File(_) => false,
         }
+    }
+
+    /// Whether a lock was waited for in vain, for as long as it may be.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        const LOCK_NOT_AVAILABLE: &str = "55P03";
+        matches!(self, Error::Postgres(postgres::Error::Server { source, .. })
+            if source.code == LOCK_NOT_AVAILABLE)
     }
 
     /// The process's exit code when this ends it.
@@ -376,6 +459,7 @@ impl Error {
             Error::SourceChanged { .. } | Error::TimelineLeft { .. } => ExitCode::SourceChanged,
             Error::OptionsChanged { .. }
             | Error::Selection(_)
+            | Error::NotCaptured { .. }
             | Error::SchemaIncompatible { .. } => ExitCode::SourceTables,
             Error::SchemaRecord { .. } => ExitCode::TopicContent,
             Error::TopicGone { .. } | Error::TopicReplaced { .. } => ExitCode::TopicUnusable,
@@ -383,12 +467,19 @@ impl Error {
             Error::LeaseLost { .. } | Error::LeaseHeld { .. } => ExitCode::SlotBusy,
             Error::PositionAhead { .. } => ExitCode::Configuration,
             Error::PositionBehindSlot { .. } => ExitCode::HistoryLost,
-            Error::SourceSilent { .. } | Error::Heartbeat(_) | Error::Catalog(_) => {
-                ExitCode::SourceUnreachable
-            }
-            Error::SectionMissing(_) | Error::Patterns(_) | Error::StreamExists { .. } => {
-                ExitCode::Configuration
-            }
+            Error::SourceSilent { .. }
+            | Error::Heartbeat(_)
+            | Error::Catalog(_)
+            | Error::Request(_) => ExitCode::SourceUnreachable,
+            Error::SectionMissing(_)
+            | Error::Patterns(_)
+            | Error::StreamExists { .. }
+            | Error::AskedPattern(_)
+            | Error::NotStarted { .. }
+            | Error::UnknownRequest { .. }
+            | Error::RequestState { .. }
+            | Error::NoRequest { .. }
+            | Error::StandbyRead => ExitCode::Configuration,
             Error::Encode { source, .. } => source.exit_code(),
             Error::Malformed { .. }
             | Error::UnknownRelation { .. }
@@ -398,6 +489,7 @@ impl Error {
             | Error::Steps(_)
             | Error::PublisherEnded
             | Error::WorkerEnded
+            | Error::SnapshotUnreadable
             | Error::Interrupted => ExitCode::Failure,
         }
     }

@@ -47,6 +47,11 @@ impl Lease {
         }
     }
 
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Proves by a round trip that the lease is still ours.
     pub(crate) async fn prove(&self) -> Result<(), Error> {
         if postgres::holds_lease(&self.control, &self.name).await? {

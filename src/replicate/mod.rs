@@ -10,6 +10,7 @@
 //! millisecond. Each start does everything anew: lease, position, slot; so a transient failure of
 //! either side is mended by starting over, and there is one way to resume, not two.
 
+mod ad_hoc;
 mod anchor;
 mod begin;
 mod capture;
@@ -37,6 +38,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+pub use ad_hoc::{Ask, Asked, ask, asked};
 pub use error::Error;
 pub use position::{Move, Moved, move_position, recorded};
 

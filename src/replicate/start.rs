@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::ad_hoc::AdHoc;
 use super::capture::{Capture, MessageTopic, Point};
 use super::fence::Fences;
 use super::lease::Lease;
@@ -29,7 +30,8 @@ use crate::connection::{self, Connection, Database};
 use crate::event::selection::digest;
 use crate::event::{self, Encoder, Epoch, Lsn, SourceName, TruncateFormat, ValueFormat};
 use crate::kafka::{
-    self, Admin, PositionRecord, Recorded, SnapshotProgress, SnapshotRecords, TopicSpec, topics,
+    self, AdHocRecords, Admin, PositionRecord, Recorded, SnapshotProgress, SnapshotRecords,
+    TopicSpec, topics,
 };
 use crate::postgres::{
     self, Patterns, Publication, PublishedTable, ReplicationStream, Server, Session, SessionKind,
@@ -109,6 +111,8 @@ pub(super) struct Opening<'a> {
     pub(super) record: PositionRecord,
     /// What is recorded of a snapshot that the record says is under way, or not yet passed.
     pub(super) progress: SnapshotRecords,
+    /// What is recorded of ad hoc snapshots.
+    pub(super) ad_hoc: AdHocRecords,
     pub(super) found: PositionFound,
 }
 
@@ -162,11 +166,8 @@ impl<'a> Opening<'a> {
 
         let found = position_found(last.as_ref(), identity.timeline, kafka.delivery);
         let publisher = Publisher::start(transactions, last.clone())?;
-        let record = PositionRecord {
-            timeline: identity.timeline,
-            options_hash,
-            ..last.unwrap_or_else(|| first_record(source, &identity))
-        };
+        let mut record = last.unwrap_or_else(|| first_record(source, &identity));
+        (record.timeline, record.options_hash) = (identity.timeline, options_hash);
         Ok(Some(Opening {
             context,
             lease,
@@ -181,6 +182,7 @@ impl<'a> Opening<'a> {
             position_topic,
             record,
             progress: recorded.progress,
+            ad_hoc: recorded.ad_hoc,
             found,
         }))
     }
@@ -330,11 +332,24 @@ impl<'a> Opening<'a> {
             topic: self.tables.message_topic().await?.map(|topic| topic.index),
             selection: Arc::clone(&self.context.settings.selection),
         };
+        let near = postgres::next_xid(self.tables.catalog()).await?;
+        let name = self.lease.name().to_owned();
+        let epoch = self.record.epoch;
+        let ad_hoc = AdHoc::new(
+            name,
+            self.context,
+            epoch,
+            encoder.clone(),
+            self.ad_hoc,
+            self.passed_over,
+        )?;
         let now = Instant::now();
         Ok(Stream {
+            ad_hoc,
             source: stream,
             capture: Capture::new(encoder, self.record.epoch, self.heartbeat.index, point)
                 .fenced(fences)
+                .remembering(near)
                 .telling(messages)
                 .passing_over(self.passed_over)
                 .skipping(self.context.settings.format.skip),

@@ -16,17 +16,20 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::capture::{Arrival, Capture};
+use super::ad_hoc::{AdHoc, Again, Told};
+use super::capture::{Arrival, Capture, CapturedTable};
 use super::lease::Lease;
 use super::machine::{self, Decision, Limits, Progress};
 use super::publisher::{Job, Outcome, Publisher};
-use super::tables::Tables;
-use crate::event::Batch;
+use super::tables::{Tables, TypeNames};
+use crate::event::{Batch, Position, Table};
 use crate::kafka::PositionRecord;
 use crate::pgoutput::Relation;
 use crate::postgres::{Frame, ReplicationStream};
 use crate::step::Steps;
 use crate::telemetry::{self, Stage};
+
+mod ad_hoc;
 
 /// Status goes to the source at least this often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,6 +46,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Stream {
     pub(crate) source: ReplicationStream,
     pub(crate) capture: Capture,
+    pub(crate) ad_hoc: AdHoc,
     pub(crate) tables: Tables,
     pub(crate) publisher: Publisher,
     pub(crate) lease: Lease,
@@ -65,6 +69,8 @@ pub(crate) struct Loop {
     heard: Instant,
     /// When streaming began, until the first change has arrived.
     awaiting_first: Option<Instant>,
+    /// What the reader of ad hoc snapshots has told, until it is taken.
+    told: Option<Told>,
 }
 
 impl Loop {
@@ -77,6 +83,7 @@ impl Loop {
             status_sent: now,
             heard: now,
             awaiting_first: Some(now),
+            told: None,
         }
     }
 }
@@ -87,7 +94,7 @@ impl Stream {
         self.reading.idle();
         self.publishing.idle();
         loop {
-            if !self.read_frames(shutdown).await? {
+            if !self.read_frames(shutdown).await? || !self.read_beside(shutdown).await? {
                 return self.drain().await;
             }
             let now = Instant::now();
@@ -128,13 +135,13 @@ impl Stream {
     }
 
     async fn wait(&mut self, wait: Wait, shutdown: &CancellationToken) -> Result<(), Error> {
-        let wake = wait
-            .until
-            .map_or(self.state.status_due, |at| at.min(self.state.status_due));
+        let due = [wait.until, self.wake_beside()].into_iter().flatten();
+        let wake = due.fold(self.state.status_due, Instant::min);
         tokio::select! {
             biased;
             () = shutdown.cancelled() => {}
             outcome = self.publisher.outcome() => self.on_outcome(outcome).await?,
+            told = self.ad_hoc.told(), if self.state.told.is_none() => self.state.told = Some(told),
             () = sleep_until(wake.into()) => self.on_clock().await?,
             read = self.source.fill(), if wait.read => {
                 read?;
@@ -210,18 +217,53 @@ impl Stream {
         }
     }
 
-    /// Looks a relation up, creates its topic and has its schema registered if need be, while status goes
-    /// on and what Kafka commits meanwhile is confirmed. `false` when the shutdown came first.
+    /// Looks a relation up. `false` when the shutdown came first.
     async fn describe(
         &mut self,
         relation: &Relation,
         shutdown: &CancellationToken,
     ) -> Result<bool, Error> {
         let position = self.capture.next_position();
+        let wanted = LookUp::Relation(relation);
+        let Some(table) = self.look_up(wanted, position, shutdown).await? else {
+            return Ok(false);
+        };
+        match table {
+            Some(table) => self.capture.describe(relation.id, table),
+            None => self.capture.ignore(relation.id),
+        }
+        if self.capture.window().watches(relation.id) {
+            self.capture.window().spoil(Again::Altered);
+        }
+        self.publish_schemas().await?;
+        Ok(true)
+    }
+
+    /// Looks a table up, creates its topic and has its schema registered if need be, while status goes
+    /// on and what Kafka commits meanwhile is confirmed. `None` when the shutdown came first; a table that is
+    /// not wanted is none.
+    async fn look_up(
+        &mut self,
+        wanted: LookUp<'_>,
+        position: Position,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Option<CapturedTable>>, Error> {
         let mut meanwhile = None;
         let table = {
-            let encoder = self.capture.encoder();
-            let lookup = self.tables.describe(relation, position, encoder);
+            let (encoder, tables) = (self.capture.encoder(), &mut self.tables);
+            let lookup = async {
+                match wanted {
+                    LookUp::Relation(relation) => {
+                        tables.describe(relation, position, encoder).await
+                    }
+                    LookUp::Read(table) => {
+                        let planned = tables
+                            .planned(table, position, true, TypeNames::default(), encoder)
+                            .await;
+                        planned.map(Some)
+                    }
+                }
+            };
             tokio::pin!(lookup);
             loop {
                 tokio::select! {
@@ -245,20 +287,14 @@ impl Stream {
         if let Some(outcome) = meanwhile {
             self.on_outcome(outcome).await?;
         }
-        let table = match table {
-            None => return Ok(false),
+        match table {
+            None => Ok(None),
             Some(Err(error)) if !error.is_transient() => {
                 self.publish_whole().await?;
-                return Err(error);
+                Err(error)
             }
-            Some(table) => table?,
-        };
-        match table {
-            Some(table) => self.capture.describe(relation.id, table),
-            None => self.capture.ignore(relation.id),
+            Some(table) => table.map(Some),
         }
-        self.publish_schemas().await?;
-        Ok(true)
     }
 
     /// Commits new schema versions in a Kafka transaction of their own, before any row that they describe.
@@ -324,14 +360,14 @@ impl Stream {
             self.close(false, now);
             return Decision::CloseAtBoundary;
         }
-        decision
+        self.decide_beside(decision, now)
     }
 
     /// Hands the batch to the publisher and goes on with the spare one.
     fn close(&mut self, split: bool, now: Instant) {
         let (spare, times) = self.state.spare.take().unwrap_or_default();
         let oldest = self.capture.fill().oldest.unwrap_or(now);
-        let closed = self.capture.close(split, spare, times);
+        let mut closed = self.capture.close(split, spare, times);
         self.record = self.record.next(
             closed.point.resume,
             closed.point.commit_lsn,
@@ -342,6 +378,17 @@ impl Stream {
         if let Some(passed) = self.capture.take_passed_fences(closed.point.resume) {
             self.record.fences = None;
             entries = passed.into_forget();
+        }
+        let now_us = unix_time_us();
+        for request in &closed.requests {
+            self.ad_hoc.take_up(request, now_us);
+        }
+        if !split {
+            self.publish_beside(closed.point.resume, now, &mut closed.batch);
+        }
+        if self.ad_hoc.has_entries() {
+            self.record.ad_hoc_changes += 1;
+            entries.extend(self.ad_hoc.take_entries());
         }
         telemetry::batch_closed(closed.batch.records.len(), closed.batch.bytes.len());
         self.publishing.working_since(oldest);
@@ -445,6 +492,15 @@ impl Stream {
             }
         }
     }
+}
+
+/// A table that is looked up.
+#[derive(Clone, Copy)]
+enum LookUp<'a> {
+    /// As the log announces it.
+    Relation(&'a Relation),
+    /// As the source has it now.
+    Read(&'a Table),
 }
 
 struct Wait {

@@ -206,21 +206,36 @@ impl Tables {
         let shape = postgres::table_shape(&self.catalog, relation.id).await?;
         let table = encoded_table(relation, shape.as_ref());
         let table = self.selection.select(table, &relation.identity())?;
-        let topic = self.table_topic(&relation.schema, &relation.name).await?;
-        let mut plan = encoder.compile(&table, topic.index);
-        self.identify_patiently(&mut plan).await?;
         let current = shape
             .as_ref()
             .is_some_and(|shape| has_columns(shape, &table));
-        let published = encoder.published(&table);
         let mut names = TypeNames::default();
         names.extend(shape.iter().flat_map(named_types));
+        self.planned(&table, position, current, names, encoder)
+            .await
+            .map(Some)
+    }
+
+    /// What is needed to encode the rows of a table, as it is selected. `position` is that of the first of them;
+    /// `current`: the catalog shows the same columns; `names`: names of types that are known already.
+    pub(crate) async fn planned(
+        &mut self,
+        table: &Table,
+        position: Position,
+        current: bool,
+        mut names: TypeNames,
+        encoder: &Encoder,
+    ) -> Result<CapturedTable, Error> {
+        let topic = self.table_topic(&table.schema, &table.name).await?;
+        let mut plan = encoder.compile(table, topic.index);
+        self.identify_patiently(&mut plan).await?;
+        let published = encoder.published(table);
         self.name_types(&mut names, [&published]).await?;
         self.note_schema(&published, position, current, &names)?;
-        Ok(Some(CapturedTable {
+        Ok(CapturedTable {
             plan,
             partitions: topic.partitions,
-        }))
+        })
     }
 
     /// A partition of a table that is wanted is wanted. One that was detached or dropped since is in no

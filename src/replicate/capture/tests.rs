@@ -1,8 +1,9 @@
 //! Messages between transactions.
 
-use super::*;
+use std::sync::Arc;
 
-use crate::event::selection::Messages;
+use super::*;
+use crate::event::selection::{Messages, Selection};
 use crate::event::{Format, SourceName};
 
 const HEARTBEATS: u32 = 1;

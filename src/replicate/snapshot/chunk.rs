@@ -131,6 +131,11 @@ impl SnapshotTable {
         )
     }
 
+    /// The query that reads the first rows of a range.
+    pub(crate) fn select_first(&self, range: &KeyRange, rows: u64) -> String {
+        format!("{} limit {rows}", self.select(range))
+    }
+
     /// The query that finds the boundary `rows` keys into the range; its one row is the boundary's key as
     /// text, and no row means that fewer remain.
     pub(crate) fn next_boundary(&self, range: &KeyRange, rows: u64) -> String {

@@ -154,6 +154,43 @@ pub(crate) fn assert_every_change_once(
     found.values().map(Vec::len).sum()
 }
 
+/// Panics unless the topic's streamed records are the last changes of each key in the journal, each once and in
+/// order, and every read shows what the change told before it had made of its key: never anything older, never
+/// anything that is yet to be told. Returns how many changes and reads it found.
+pub(crate) fn assert_reads_fit(records: &[Record], expected: &Journal) -> (usize, usize) {
+    assert_positions(records);
+    let found = changes(records);
+    let (mut changes, mut reads) = (0, 0);
+    for (key, topic) in &found {
+        let journal = expected.keys.get(key).map_or(&[][..], Vec::as_slice);
+        let told: Vec<Change> = topic
+            .iter()
+            .copied()
+            .filter(|change| !matches!(change, Change::Read(_)))
+            .collect();
+        assert!(
+            journal.ends_with(&told),
+            "key {key}\n  source {journal:?}\n  topic  {topic:?}"
+        );
+        let mut at = journal.len() - told.len();
+        for event in topic {
+            if let Change::Read(version) = event {
+                let now = at.checked_sub(1).map(|last| journal[last]);
+                assert_eq!(
+                    now,
+                    Some(Change::Version(*version)),
+                    "key {key}\n  source {journal:?}\n  topic  {topic:?}"
+                );
+                reads += 1;
+            } else {
+                at += 1;
+            }
+        }
+        changes += told.len();
+    }
+    (changes, reads)
+}
+
 /// Each key's changes as the topic tells them.
 fn changes(records: &[Record]) -> BTreeMap<String, Vec<Change>> {
     let mut keys: BTreeMap<String, (i32, Vec<Change>)> = BTreeMap::new();

@@ -25,6 +25,8 @@ pub(crate) mod rules;
 mod topic;
 
 pub(crate) use calendar::micros;
-pub(crate) use journal::{Beginning, Journal, assert_every_change_once, journal_sql};
+pub(crate) use journal::{
+    Beginning, Journal, assert_every_change_once, assert_reads_fit, journal_sql,
+};
 pub(crate) use naive::{Aggregates, Habit, History, Sales, StockHour, position};
 pub(crate) use topic::{Record, read_topic, read_topics, scan_topic};

@@ -1,0 +1,567 @@
+//! Ad hoc snapshots: tables read again while the stream goes on.
+//!
+//! ```text
+//!  message in the log ─▶ capture ─▶ Requests ──────────────┐ recorded with the position
+//!                                      │ the next table     ▼
+//!  reader thread ◀── order ── AdHoc ◀──┘            Kafka transaction of the stream:
+//!       └── chunk ──▶ Window ── what is left of it ──▶ changes, then reads, then the position
+//!                       ▲ keys that changed
+//!                    capture
+//! ```
+//!
+//! A request is a message in the log (`message`), so it has its place there. What becomes of it is recorded in the
+//! position topic, in the transaction that moves the position past it; a chunk's progress in that of its rows. So
+//! after a crash it goes on chunk by chunk. The reader's thread never holds up the stream; what of a chunk may be
+//! published, and when, is the `window`'s to say.
+
+mod command;
+mod message;
+mod reader;
+mod requests;
+mod rows;
+mod visibility;
+mod window;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use self::reader::{ChunkOrder, Description, Order, Reader, Setup};
+use self::requests::{Next, Requests};
+use super::Error;
+use super::capture::CapturedTable;
+use super::snapshot::Pace;
+use crate::event::{
+    Batch, Change, EncodeError, Encoder, Epoch, Lsn, PassedRows, Plan, Position, SnapshotFlag,
+    SnapshotRead, Table,
+};
+use crate::kafka::{AdHocRecords, Entry, RequestTable};
+use crate::postgres::{Excess, RowBody};
+use crate::telemetry;
+
+pub use command::{Ask, Asked, ask, asked};
+pub(crate) use reader::Told;
+pub(crate) use rows::write_key;
+pub(crate) use window::{Again, Window};
+
+/// Pause before what failed is tried again; doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// Pause before a chunk is read again.
+const AGAIN_PAUSE: Duration = Duration::from_millis(20);
+/// How often progress is logged.
+const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
+/// Bounds of a chunk, rows.
+const CHUNK_ROWS_MIN: u64 = 16;
+const CHUNK_ROWS_MAX: u64 = 20_000;
+/// Bytes of table data that one chunk should hold: what is encoded at once while the stream waits.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// The ad hoc snapshots of one stream.
+pub(crate) struct AdHoc {
+    /// The lease's name: whom a message is to.
+    name: String,
+    epoch: Epoch,
+    setup: Setup,
+    /// Of its own: the stream's is in the midst of a transaction.
+    encoder: Encoder,
+    /// Where rows are told of that are too large; without it they end their request.
+    passed_over: Option<u32>,
+    requests: Requests,
+    reader: Option<Reader>,
+    doing: Doing,
+    /// The table that is read.
+    table: Option<Reading>,
+    pace: Pace,
+    pause: Duration,
+    not_before: Instant,
+    noticed: Instant,
+}
+
+/// What is under way.
+#[derive(Debug, PartialEq, Eq)]
+enum Doing {
+    Nothing,
+    /// The reader looks up the tables of a request, or one of them.
+    Asking(String, Option<u32>),
+    /// The reader reads a chunk that begins with that key.
+    Reading,
+    /// The chunk waits for its place in the stream.
+    Holding(Held),
+}
+
+/// A request, and a table of it.
+type Addressed = Option<(String, Option<u32>)>;
+
+/// What is known of the chunk that the window holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Held {
+    next: Option<Vec<String>>,
+    read_at_us: i64,
+}
+
+/// The table that is read.
+struct Reading {
+    request: String,
+    oid: u32,
+    description: Arc<Description>,
+    /// How its rows are encoded, once that is known.
+    captured: Option<CapturedTable>,
+    /// `(epoch, resume LSN when the first chunk's read began, 0)`.
+    begun: Option<Position>,
+    /// Rows of the next chunk.
+    rows: u64,
+}
+
+impl AdHoc {
+    /// Goes on with what is recorded.
+    pub(crate) fn new(
+        name: String,
+        context: &super::Context,
+        epoch: Epoch,
+        encoder: Encoder,
+        recorded: AdHocRecords,
+        passed_over: Option<u32>,
+    ) -> Result<AdHoc, Error> {
+        let (source, kafka) = (context.source()?, context.kafka()?);
+        let now = Instant::now();
+        Ok(AdHoc {
+            name,
+            epoch,
+            setup: Setup {
+                source: source.clone(),
+                kafka: kafka.clone(),
+                selection: Arc::clone(&context.settings.selection),
+            },
+            encoder,
+            passed_over,
+            requests: Requests::new(recorded),
+            reader: None,
+            doing: Doing::Nothing,
+            table: None,
+            pace: Pace::new(source.snapshot_rows_per_second, 0),
+            pause: PAUSE_MIN,
+            not_before: now,
+            noticed: now,
+        })
+    }
+
+    /// Takes up what a message of the log asks for.
+    pub(crate) fn take_up(&mut self, content: &[u8], now_us: i64) {
+        match message::Message::command(content, &self.name) {
+            Ok(None) => {}
+            Ok(Some(command)) => self.requests.take_up(command, now_us),
+            Err(error) => {
+                tracing::warn!(%error, "a request for a snapshot cannot be read: it is passed over");
+            }
+        }
+    }
+
+    /// Whether something is to be recorded.
+    pub(crate) fn has_entries(&self) -> bool {
+        self.requests.has_entries()
+    }
+
+    /// What is to be recorded with the next position.
+    pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
+        self.requests.take_entries()
+    }
+
+    /// What the reader tells next; never, while it is asked for nothing. Cancel-safe.
+    pub(crate) async fn told(&mut self) -> Told {
+        match &mut self.reader {
+            Some(reader) if matches!(self.doing, Doing::Asking(..) | Doing::Reading) => {
+                reader.told().await
+            }
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// What the reader has told.
+    pub(crate) fn try_told(&mut self) -> Option<Told> {
+        self.reader.as_mut()?.try_told()
+    }
+
+    /// When there is something to do, if there is.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        let idle = self.doing == Doing::Nothing && self.requests.has_next();
+        idle.then_some(self.not_before)
+    }
+
+    /// Whether a chunk is held.
+    pub(crate) fn is_holding(&self) -> bool {
+        matches!(self.doing, Doing::Holding(_))
+    }
+
+    /// Begins what is next, when it is time to. `resume`: where the stream stands.
+    pub(crate) fn proceed(
+        &mut self,
+        window: &mut Window,
+        resume: Lsn,
+        now: Instant,
+        now_us: i64,
+    ) -> Result<Option<Watched>, Error> {
+        if let Some(again) = window.take_spoiled() {
+            self.again(again, now);
+        }
+        if self.is_interrupted() {
+            window.shut();
+            self.table = None;
+            if self.is_holding() {
+                self.doing = Doing::Nothing;
+            }
+        }
+        if self.doing != Doing::Nothing || now < self.not_before {
+            return Ok(None);
+        }
+        match self.requests.next(now_us) {
+            None => self.table = None,
+            Some(Next::LookUp { request, patterns }) => {
+                self.doing = Doing::Asking(request, None);
+                self.order(Order::LookUp(patterns))?;
+            }
+            Some(Next::Table { request, oid, .. }) => {
+                let reading = self.table.as_ref();
+                if reading.is_none_or(|table| (&table.request, table.oid) != (&request, oid)) {
+                    self.table = None;
+                    self.doing = Doing::Asking(request, Some(oid));
+                    self.order(Order::Describe(oid))?;
+                } else {
+                    return self.read_chunk(resume);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the table that is read is no longer to be read.
+    fn is_interrupted(&self) -> bool {
+        let wanted = |table: &Reading| self.requests.is_wanted(&table.request, table.oid);
+        self.table.as_ref().is_some_and(|table| !wanted(table))
+    }
+
+    fn order(&mut self, order: Order) -> Result<(), Error> {
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => Reader::start(self.setup.clone())?,
+        };
+        reader.order(order);
+        self.reader = Some(reader);
+        Ok(())
+    }
+
+    fn read_chunk(&mut self, resume: Lsn) -> Result<Option<Watched>, Error> {
+        let Some(table) = &mut self.table else {
+            return Ok(None);
+        };
+        let position = Position::new(self.epoch, resume, 0);
+        table.begun.get_or_insert(position);
+        let limit = self.setup.source.snapshot_rows_per_second;
+        let order = ChunkOrder {
+            table: Arc::clone(&table.description),
+            from: self.requests.reached(&table.request, table.oid),
+            rows: table.rows.min(limit.unwrap_or(u64::MAX)).max(1),
+        };
+        let key = table.description.read.key.iter();
+        let watched = Watched {
+            relation: table.oid,
+            key: key.map(|column| column.name.clone()).collect(),
+        };
+        telemetry::snapshot_chunk_planned();
+        self.doing = Doing::Reading;
+        self.order(Order::Chunk(order))?;
+        Ok(Some(watched))
+    }
+
+    /// Takes what the reader has told.
+    pub(crate) fn take(&mut self, told: Told, window: &mut Window, now: Instant, now_us: i64) {
+        let asked = match std::mem::replace(&mut self.doing, Doing::Nothing) {
+            Doing::Asking(request, oid) => Some((request, oid)),
+            Doing::Nothing | Doing::Reading | Doing::Holding(_) => None,
+        };
+        match told {
+            Told::LookedUp(found) => {
+                let (request, _) = asked.unwrap_or_default();
+                self.requests.looked_up(&request, found, now_us);
+            }
+            Told::Described(described) => self.described(asked, *described, now_us),
+            Told::Gone => self.gone(asked, now_us),
+            Told::Altered => {
+                window.shut();
+                self.table = None;
+                self.not_before = now + AGAIN_PAUSE;
+            }
+            Told::Failed(error) => {
+                window.shut();
+                self.table = None;
+                self.failed(&error, now, now_us);
+            }
+            Told::Chunk(read) => {
+                self.pause = PAUSE_MIN;
+                // What is interrupted meanwhile is not held; `proceed` sees to that.
+                match window.arrived(read.chunk) {
+                    Err(again) => self.again(again, now),
+                    Ok(()) => {
+                        self.doing = Doing::Holding(Held {
+                            next: read.next,
+                            read_at_us: read.read_at_us,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// The table that was asked for, if it is wanted still.
+    fn asked(&mut self, asked: Addressed, now_us: i64) -> Option<(String, u32, RequestTable)> {
+        let (request, oid) = asked?;
+        let next = self.requests.next(now_us)?;
+        match next {
+            Next::Table {
+                request: wanted,
+                oid: wanted_oid,
+                table,
+            } if wanted == request && Some(wanted_oid) == oid => Some((request, wanted_oid, table)),
+            Next::Table { .. } | Next::LookUp { .. } => None,
+        }
+    }
+
+    fn described(&mut self, asked: Addressed, description: Description, now_us: i64) {
+        let Some((request, oid, table)) = self.asked(asked, now_us) else {
+            return;
+        };
+        if description.read.key.is_empty() {
+            let name = description.published.table.to_string();
+            self.requests.fail(
+                &request,
+                format!("table {name} has no key that its rows could be told apart by"),
+                now_us,
+            );
+            return;
+        }
+        let same = table.identity == description.identity
+            && table.begun.is_some_and(|begun| begun.epoch == self.epoch);
+        if !same {
+            if table.begun.is_some() {
+                tracing::warn!(
+                    table = %table.table,
+                    "the table was altered, truncated or rewritten since its snapshot was begun: it is read \
+                     from its beginning"
+                );
+            }
+            self.requests.begin_anew(&request, oid, &description);
+        }
+        let begun = table.begun.filter(|_| same);
+        self.table = Some(Reading {
+            request,
+            oid,
+            rows: chunk_rows(
+                description.published.rows_estimate,
+                description.published.bytes,
+            ),
+            description: Arc::new(description),
+            captured: None,
+            begun,
+        });
+    }
+
+    fn gone(&mut self, asked: Addressed, now_us: i64) {
+        if let Some((request, oid, table)) = self.asked(asked, now_us) {
+            tracing::warn!(table = %table.table, "the table is gone or not published any more: it is passed over");
+            self.requests.table_finished(&request, oid, now_us);
+        }
+    }
+
+    fn failed(&mut self, error: &Error, now: Instant, now_us: i64) {
+        let text = telemetry::chain(error);
+        if error.is_transient() || error.is_lock_timeout() {
+            tracing::warn!(error = %text, pause = ?self.pause, "an ad hoc snapshot is held up: trying again");
+            self.not_before = now + self.pause;
+            self.pause = (self.pause * 2).min(PAUSE_MAX);
+            return;
+        }
+        self.requests.fail_next(text, now_us);
+    }
+
+    /// The chunk is read again, and a smaller one where that helps.
+    fn again(&mut self, again: Again, now: Instant) {
+        tracing::debug!(?again, "a chunk is read again");
+        telemetry::snapshot_chunk_read_again();
+        self.doing = Doing::Nothing;
+        self.not_before = now + AGAIN_PAUSE;
+        match (again, &mut self.table) {
+            (Again::Crowded, Some(table)) => table.rows = (table.rows / 2).max(CHUNK_ROWS_MIN),
+            // Its identity may be another.
+            (Again::Altered | Again::KeyMissing, _) => self.table = None,
+            (Again::Crowded | Again::Unseen, _) => {}
+        }
+    }
+
+    /// The table of the chunk that is held, unless it is known how its rows are encoded.
+    pub(crate) fn unplanned(&self) -> Option<Table> {
+        let table = self.table.as_ref().filter(|_| self.is_holding())?;
+        table
+            .captured
+            .is_none()
+            .then(|| table.description.table.clone())
+    }
+
+    /// The rows of the table that is read are encoded so.
+    pub(crate) fn plan(&mut self, captured: CapturedTable) {
+        if let Some(table) = &mut self.table {
+            table.captured = Some(captured);
+        }
+    }
+
+    /// Whether a chunk is held whose rows can be encoded.
+    pub(crate) fn is_planned(&self) -> bool {
+        let table = self.table.as_ref().filter(|_| self.is_holding());
+        table.is_some_and(|table| table.captured.is_some())
+    }
+
+    /// Appends what is left of the chunk that is held to a batch that ends at `resume`, between two transactions.
+    pub(crate) fn publish(
+        &mut self,
+        window: &mut Window,
+        resume: Lsn,
+        now: Instant,
+        now_us: i64,
+        out: &mut Batch,
+    ) {
+        let Doing::Holding(held) = std::mem::replace(&mut self.doing, Doing::Nothing) else {
+            return;
+        };
+        let (Some(rows), Some(table)) = (window.take(), self.table.as_mut()) else {
+            return;
+        };
+        let Some(captured) = &table.captured else {
+            return;
+        };
+        let read = SnapshotRead {
+            position: Position::new(self.epoch, resume, 0),
+            exported_at_us: held.read_at_us,
+        };
+        self.encoder.begin_incremental(&read);
+        let start = (out.bytes.len(), out.records.len(), out.headers.len());
+        let before = out.records.len();
+        let mut encoding = Encoding {
+            encoder: &mut self.encoder,
+            plan: &captured.plan,
+            position: read.position,
+            passed_over: self.passed_over,
+            now_us,
+        };
+        let encoded = rows.left().try_for_each(|row| encoding.append(row, out));
+        if let Err(error) = encoded {
+            out.bytes.truncate(start.0);
+            out.records.truncate(start.1);
+            out.headers.truncate(start.2);
+            let request = table.request.clone();
+            self.requests
+                .fail(&request, telemetry::chain(&error), now_us);
+            self.table = None;
+            return;
+        }
+        let published = out.records.len() - before;
+        telemetry::snapshot_rows(published);
+        self.not_before = now + self.pace.take(rows.read() as u64, now);
+        let stuck =
+            held.next.is_some() && held.next == self.requests.reached(&table.request, table.oid);
+        if stuck {
+            // So many rows of one key: its columns are not unique without an unpublished one.
+            table.rows = table.rows.saturating_mul(2);
+        }
+        let begun = table.begun.unwrap_or(read.position);
+        let (request, oid) = (table.request.clone(), table.oid);
+        let (topic, partitions) = (captured.plan.topic(), captured.partitions);
+        let whole = held.next.is_none();
+        self.requests
+            .chunk_published(&request, oid, begun, held.next, rows.read(), now_us);
+        if whole {
+            self.table = None;
+            if let Some(lowest) = self.requests.table_finished(&request, oid, now_us) {
+                Encoder::snapshot_end(topic, partitions, lowest, held.read_at_us, out);
+            }
+        }
+        self.notice(now, now_us);
+    }
+
+    /// Says how far it is, now and then.
+    fn notice(&mut self, now: Instant, now_us: i64) {
+        let Some(progress) = self.requests.progress(now_us) else {
+            telemetry::snapshot_remaining(0);
+            return;
+        };
+        telemetry::snapshot_remaining(progress.rows_remaining);
+        if now.saturating_duration_since(self.noticed) >= NOTICE_INTERVAL {
+            self.noticed = now;
+            tracing::info!(
+                request = %progress.request,
+                rows = progress.rows,
+                rows_remaining = progress.rows_remaining,
+                minutes_remaining = progress.minutes_remaining,
+                "an ad hoc snapshot is under way; what remains is an estimate"
+            );
+        }
+    }
+}
+
+/// What rows that are read beside the stream become.
+struct Encoding<'a> {
+    encoder: &'a mut Encoder,
+    plan: &'a Plan,
+    position: Position,
+    passed_over: Option<u32>,
+    now_us: i64,
+}
+
+impl Encoding<'_> {
+    /// Appends a row, or tells of one that is too large, if that is what happens with it.
+    fn append(&mut self, row: RowBody<'_>, out: &mut Batch) -> Result<(), EncodeError> {
+        // It was read as one before.
+        let Ok((row, excess)) = rows::columns(row) else {
+            return Ok(());
+        };
+        let (plan, flag) = (self.plan, SnapshotFlag::True);
+        let result = match excess {
+            None => self.encoder.read(plan, self.now_us, flag, row, out),
+            Some(Excess { bytes, bytes_max }) => Err(EncodeError::ChangeTooLarge {
+                of: plan.titled(),
+                bytes,
+                bytes_max,
+            }),
+        };
+        let Err(error) = result else { return Ok(()) };
+        let (Some(size), Some(topic)) = (error.too_large(), self.passed_over) else {
+            return Err(error);
+        };
+        let change = Change {
+            lsn: self.position.commit_lsn,
+            ordinal: self.position.ordinal,
+            now_us: self.now_us,
+        };
+        let rows = PassedRows::Read(row);
+        self.encoder
+            .pass_over(topic, plan, rows, change, size, out)?;
+        telemetry::passed_over(&plan.full_name(), self.position, size);
+        Ok(())
+    }
+}
+
+/// A relation whose changes are to be told, and the names of its key's columns.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) relation: u32,
+    pub(crate) key: Vec<String>,
+}
+
+/// Rows of a chunk of about [`CHUNK_BYTES`], given the estimates of the whole table.
+fn chunk_rows(rows: i64, bytes: i64) -> u64 {
+    let (rows, bytes) = (
+        u64::try_from(rows).unwrap_or(0),
+        u64::try_from(bytes).unwrap_or(0),
+    );
+    if rows == 0 || bytes == 0 {
+        return CHUNK_ROWS_MAX / 4;
+    }
+    (CHUNK_BYTES / (bytes / rows).max(1)).clamp(CHUNK_ROWS_MIN, CHUNK_ROWS_MAX)
+}

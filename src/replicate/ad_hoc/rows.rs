@@ -1,0 +1,188 @@
+//! The rows of one chunk, each to be found by its key. Pure.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::event::{Column, Row};
+use crate::pgoutput::{ParseError, Tuple};
+use crate::postgres::{Excess, RowBody};
+
+/// Rows as the server sent them, in their order; those whose key has changed since are taken out.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    bytes: Vec<u8>,
+    rows: Vec<Option<Place>>,
+    /// Several rows have one key where the key's columns are not unique without an unpublished one.
+    keys: HashMap<Box<[u8]>, Vec<usize>>,
+}
+
+/// Where a row lies, and by how much it was too large to be held as a whole.
+#[derive(Clone, Debug)]
+struct Place {
+    bytes: Range<usize>,
+    excess: Option<Excess>,
+}
+
+/// A row's columns; by how much it was too large to be held as a whole.
+pub(crate) fn columns(row: RowBody<'_>) -> Result<(Tuple<'_>, Option<Excess>), ParseError> {
+    match row {
+        RowBody::Whole(body) => Ok((Tuple::from_data_row(body)?, None)),
+        RowBody::Condensed(kept, excess) => Ok((Tuple::condensed(kept)?, Some(excess))),
+    }
+}
+
+impl Rows {
+    /// Takes a row.
+    pub(crate) fn push(&mut self, key: &[u8], row: RowBody<'_>) {
+        let start = self.bytes.len();
+        let (RowBody::Whole(bytes) | RowBody::Condensed(bytes, _)) = row;
+        let excess = match row {
+            RowBody::Whole(_) => None,
+            RowBody::Condensed(_, excess) => Some(excess),
+        };
+        self.bytes.extend_from_slice(bytes);
+        let index = self.rows.len();
+        self.rows.push(Some(Place {
+            bytes: start..self.bytes.len(),
+            excess,
+        }));
+        self.keys.entry(key.into()).or_default().push(index);
+    }
+
+    /// Takes out the rows of a key.
+    pub(crate) fn remove(&mut self, key: &[u8]) {
+        for index in self.keys.remove(key).unwrap_or_default() {
+            if let Some(row) = self.rows.get_mut(index) {
+                *row = None;
+            }
+        }
+    }
+
+    /// Takes out all of them.
+    pub(crate) fn clear(&mut self) {
+        self.rows.fill(None);
+        self.keys.clear();
+    }
+
+    /// Those that are left.
+    pub(crate) fn left(&self) -> impl Iterator<Item = RowBody<'_>> {
+        let body = |place: &Place| {
+            let bytes = self.bytes.get(place.bytes.clone()).unwrap_or_default();
+            let excess = place.excess;
+            excess.map_or(RowBody::Whole(bytes), |excess| {
+                RowBody::Condensed(bytes, excess)
+            })
+        };
+        self.rows.iter().flatten().map(body)
+    }
+
+    /// How many there were.
+    pub(crate) fn read(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Bytes of all that there were.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Writes the key of a row: the text of each of its columns behind its length. `false` if one is missing.
+///
+/// Stream and chunk show a value by the same text: the same output function, under the same settings. And a
+/// change names its row by the text that was stored: of numeric, citext and the like too, since the server
+/// compares old and new keys bit by bit before it leaves the old one out.
+pub(crate) fn write_key<R: Row>(
+    columns: &[usize],
+    new: Option<R>,
+    old: Option<R>,
+    key: &mut Vec<u8>,
+) -> bool {
+    key.clear();
+    for index in columns {
+        let column = |row: R| {
+            let found = row.columns().nth(*index);
+            match found {
+                Some(Column::Text(text)) => {
+                    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+                    key.extend_from_slice(&length.to_be_bytes());
+                    key.extend_from_slice(text);
+                    Some(())
+                }
+                None | Some(Column::Null | Column::Unchanged) => None,
+            }
+        };
+        let mut column = column;
+        let written = new
+            .and_then(&mut column)
+            .or_else(|| old.and_then(&mut column));
+        if written.is_none() {
+            return false;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(rows: &Rows) -> Vec<RowBody<'_>> {
+        rows.left().collect()
+    }
+
+    fn row(text: &str) -> RowBody<'_> {
+        RowBody::Whole(text.as_bytes())
+    }
+
+    #[test]
+    fn rows_are_taken_out_by_their_key() {
+        let mut rows = Rows::default();
+        for (key, text) in [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")] {
+            rows.push(key.as_bytes(), row(text));
+        }
+        assert_eq!((rows.read(), rows.bytes()), (4, 4));
+        rows.remove(b"a");
+        rows.remove(b"x");
+        assert_eq!(left(&rows), [row("2"), row("4")]);
+        rows.remove(b"b");
+        rows.remove(b"b");
+        assert_eq!(left(&rows), [row("4")]);
+        rows.clear();
+        assert_eq!((left(&rows).len(), rows.read()), (0, 4));
+    }
+
+    #[test]
+    fn a_row_that_was_too_large_stays_known_as_one() {
+        let excess = Excess {
+            bytes: 9,
+            bytes_max: 8,
+        };
+        let mut rows = Rows::default();
+        rows.push(b"a", RowBody::Condensed(b"kept", excess));
+        assert_eq!(left(&rows), [RowBody::Condensed(b"kept", excess)]);
+    }
+
+    #[test]
+    fn a_key_has_the_text_of_its_columns() {
+        let text = |text: &'static str| Column::Text(text.as_bytes());
+        let key = |columns: &[usize], new: &[Column<'_>], old: Option<&[Column<'_>]>| {
+            let mut key = Vec::new();
+            write_key(columns, Some(new), old, &mut key).then_some(key)
+        };
+        let row = [text("1"), Column::Null, text("11")];
+        assert_eq!(
+            key(&[2, 0], &row, None).unwrap(),
+            b"\0\0\0\x0211\0\0\0\x011"
+        );
+        assert_ne!(
+            key(&[0, 2], &[text("1"), text("11"), text("")], None),
+            key(&[0, 2], &[text("11"), text("1"), text("")], None)
+        );
+        assert_eq!(key(&[1], &row, None), None);
+        let unchanged = [Column::Unchanged, text("b")];
+        assert_eq!(key(&[0], &unchanged, None), None);
+        let old = [text("a"), Column::Null];
+        assert_eq!(key(&[0], &unchanged, Some(&old)).unwrap(), b"\0\0\0\x01a");
+    }
+}

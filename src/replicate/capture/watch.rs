@@ -1,0 +1,107 @@
+//! What the window of a chunk is told of the changes: the keys of the table that is read again.
+
+use super::{Capture, RelationIds, Tuple};
+use crate::event::OldRow;
+use crate::pgoutput::OldTuple;
+use crate::replicate::ad_hoc::{Again, Watched, Window, write_key};
+use crate::replicate::fence::Fences;
+
+/// The window, and the key of its table.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) window: Window,
+    /// Names of the key's columns.
+    key: Vec<String>,
+    columns: Vec<usize>,
+    text: Vec<u8>,
+}
+
+impl Watch {
+    pub(super) fn new(near: u64) -> Watch {
+        Watch {
+            window: Window::new(near),
+            key: Vec::new(),
+            columns: Vec::new(),
+            text: Vec::new(),
+        }
+    }
+
+    /// A row's key, in `text`; `false` if the row does not carry it.
+    fn write(&mut self, new: Option<Tuple<'_>>, old: Option<Tuple<'_>>) -> bool {
+        write_key(&self.columns, new, old, &mut self.text)
+    }
+}
+
+impl Capture {
+    /// Remembers transactions by ids near that one.
+    pub(crate) fn remembering(self, near: u64) -> Self {
+        Capture {
+            watch: Watch::new(near),
+            ..self
+        }
+    }
+
+    /// The window of the chunk that is read beside the stream.
+    pub(crate) fn window(&mut self) -> &mut Window {
+        &mut self.watch.window
+    }
+
+    /// A chunk of that table is about to be read.
+    pub(crate) fn watch(&mut self, watched: Watched) {
+        self.watch.key = watched.key;
+        self.watch.window.open(watched.relation);
+    }
+
+    /// Whether a resumed snapshot may yet hide changes.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.fences
+            .as_ref()
+            .is_some_and(|fences: &Fences| !fences.are_passed(self.boundary.point.resume))
+    }
+
+    /// Whether whole transactions ask for snapshots.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.boundary.requests > 0
+    }
+
+    /// Tells the keys of a change, whatever becomes of it.
+    #[inline]
+    pub(super) fn note_row(
+        &mut self,
+        relation: u32,
+        new: Option<Tuple<'_>>,
+        old: Option<OldTuple<'_>>,
+    ) {
+        if self.watch.window.watches(relation) {
+            self.note_keys(relation, new, old);
+        }
+    }
+
+    fn note_keys(&mut self, relation: u32, new: Option<Tuple<'_>>, old: Option<OldTuple<'_>>) {
+        let Watch { key, columns, .. } = &mut self.watch;
+        let plan = self.tables.get(&relation).map(|table| &table.plan);
+        columns.clear();
+        columns.extend(key.iter().filter_map(|name| plan?.column(name)));
+        let known = columns.len() == key.len();
+        let old = old.map(|(OldRow::Key(old) | OldRow::Full(old))| old);
+        let mut told = known;
+        if let Some(new) = new.filter(|_| known) {
+            told &= self.watch.write(Some(new), old);
+            self.watch.window.changed(&self.watch.text);
+        }
+        if let Some(old) = old.filter(|_| told) {
+            told &= self.watch.write(Some(old), None);
+            self.watch.window.changed(&self.watch.text);
+        }
+        if !told {
+            self.watch.window.spoil(Again::KeyMissing);
+        }
+    }
+
+    pub(super) fn note_truncate(&mut self, relations: RelationIds<'_>) {
+        let window = &mut self.watch.window;
+        if relations.iter().any(|relation| window.watches(relation)) {
+            window.truncated();
+        }
+    }
+}
