@@ -201,6 +201,19 @@ impl Encoder {
         Encoder { selection, ..self }
     }
 
+    /// Whether an update's event shows the row that it found.
+    pub fn shows_old_rows(&self) -> bool {
+        self.format.shape == Shape::Envelope
+    }
+
+    /// Whether the event of a delete, or of a key that a row left, shows the row that it found.
+    pub fn shows_deleted_rows(&self) -> bool {
+        match self.format.shape {
+            Shape::Envelope => true,
+            Shape::Flat(flat) => flat.deletes == FlatDeletes::Rewrite,
+        }
+    }
+
     /// Compiles a table, once per version of it. `topic` indexes the pipeline's topic table.
     pub fn compile(&self, table: &Table, topic: u32) -> Plan {
         let transforms = self.selection.transforms(table);
@@ -312,12 +325,12 @@ impl Encoder {
     }
 
     /// A row that changed: one record, or three when its key did.
-    pub fn update<R: Row>(
+    pub fn update<O: Row, N: Row>(
         &mut self,
         plan: &Plan,
         change: Change,
-        old: Option<OldRow<R>>,
-        new: R,
+        old: Option<OldRow<O>>,
+        new: N,
         out: &mut Batch,
     ) -> Result<(), EncodeError> {
         let Some(old) = old else {
@@ -346,12 +359,12 @@ impl Encoder {
 
     /// The old row is there if it was sent as a whole. Debezium also shows an identity that changed
     /// beside the record key.
-    fn update_value<R: Row>(
+    fn update_value<O: Row, N: Row>(
         &mut self,
         plan: &Plan,
         change: Change,
-        old: OldRow<R>,
-        new: Filled<R>,
+        old: OldRow<O>,
+        new: Filled<N, O>,
         out: &mut Batch,
     ) -> Result<Range<usize>, EncodeError> {
         match old {
@@ -365,12 +378,12 @@ impl Encoder {
     }
 
     /// The second half of a key change alone: a row that came to this key from another.
-    pub fn arrive<R: Row>(
+    pub fn arrive<O: Row, N: Row>(
         &mut self,
         plan: &Plan,
         change: Change,
-        old: OldRow<R>,
-        new: R,
+        old: OldRow<O>,
+        new: N,
         out: &mut Batch,
     ) -> Result<(), EncodeError> {
         let (OldRow::Key(old) | OldRow::Full(old)) = old;
@@ -468,12 +481,12 @@ impl Encoder {
     }
 
     /// An update that moves a row to another key.
-    fn rekey<R: Row>(
+    fn rekey<O: Row, N: Row>(
         &mut self,
         plan: &Plan,
         change: Change,
-        old: OldRow<R>,
-        new: Filled<R>,
+        old: OldRow<O>,
+        new: Filled<N, O>,
         out: &mut Batch,
     ) -> Result<(), EncodeError> {
         let old_key = self.old_key(plan, old, out)?;

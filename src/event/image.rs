@@ -8,12 +8,14 @@ use super::value;
 
 /// A row whose unchanged TOAST values are taken from the old row, where that has them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Filled<R> {
-    pub(super) new: R,
-    pub(super) old: R,
+pub struct Filled<N, O> {
+    /// The new row.
+    pub new: N,
+    /// The old row.
+    pub old: O,
 }
 
-impl<R: Row> Row for Filled<R> {
+impl<N: Row, O: Row> Row for Filled<N, O> {
     #[inline]
     fn columns(&self) -> impl Iterator<Item = Column<'_>> {
         self.new

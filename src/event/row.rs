@@ -39,3 +39,7 @@ pub enum OldRow<R> {
     /// Every column (`REPLICA IDENTITY FULL`).
     Full(R),
 }
+
+/// No old row, where tests do not say what type it would have.
+#[cfg(test)]
+pub(super) const NOT_SENT: Option<OldRow<&[Column<'static>]>> = None;

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::super::row::Column::{self, Null, Text, Unchanged};
+use super::super::row::NOT_SENT;
 use super::super::{
     Batch, Change, ColumnFacts, ColumnShape, EncodeError, Encoder, Encoding, Flat, FlatDeletes,
     Format, Lsn, OldRow, Plan, ReplicaIdentity, Shape, SourceName, Table, Transaction, TypeShape,
@@ -138,7 +139,7 @@ fn history(encoder: &mut Encoder, plan: &Plan, columns: &[(ColumnShape, [&str; 2
     second[3] = first[3];
     second[10] = first[10];
     encoder
-        .update(plan, CHANGE, None, &second[..], &mut batch)
+        .update(plan, CHANGE, NOT_SENT, &second[..], &mut batch)
         .unwrap();
     encoder.truncate(plan, CHANGE, 1, &mut batch).unwrap();
     encoder

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::super::row::Column::{self, Null, Text, Unchanged};
+use super::super::row::NOT_SENT;
 use super::super::{
     Batch, Change, ColumnFacts, ColumnShape, Encoder, Format, Lsn, OldRow, ReplicaIdentity,
     SourceName, Table, Transaction, TruncateFormat, ValueFormat,
@@ -100,7 +101,7 @@ fn an_update_shows_placeholders_and_debezium_s_source() {
     let mut batch = Batch::default();
     let new: &[Column<'_>] = &[Text(b"(0,1)"), Text(b"7"), Unchanged, Null];
     encoder
-        .update(&plan, CHANGE, None, new, &mut batch)
+        .update(&plan, CHANGE, NOT_SENT, new, &mut batch)
         .unwrap();
     let after = r#"{"id":7,"big":"__debezium_unavailable_value","n":null}"#;
     let expected = (r#"{"id":7}"#.to_owned(), event("null", after, "u"), vec![]);

@@ -9,11 +9,11 @@ use crate::event::row::{OldRow, Row};
 
 impl Encoder {
     /// Old and new key as the headers have them.
-    pub(super) fn moved<R: Row>(
+    pub(super) fn moved<O: Row, N: Row>(
         &mut self,
         plan: &Plan,
-        old: OldRow<R>,
-        (old_key, new, new_key): (&Key, Filled<R>, &Key),
+        old: OldRow<O>,
+        (old_key, new, new_key): (&Key, Filled<N, O>, &Key),
         out: &mut Batch,
     ) -> Result<(Key, Key), EncodeError> {
         let Some(columns) = &plan.header_key else {

@@ -1,6 +1,7 @@
 //! Goldens, byte by byte, and what each kind of change becomes.
 
 use super::super::row::Column::{self, Null, Text, Unchanged};
+use super::super::row::NOT_SENT;
 use super::super::{
     ColumnFacts, ColumnShape, EncodeError, Envelope, HEARTBEAT_PREFIX, LogicalMessage, Lsn,
     Position, ReplicaIdentity,
@@ -271,7 +272,7 @@ fn an_update_without_old_row() {
     let mut batch = Batch::default();
     let new = &[Text(b"7"), Unchanged, Null, Unchanged][..];
     encoder
-        .update(&plan, CHANGE, None, new, &mut batch)
+        .update(&plan, CHANGE, NOT_SENT, new, &mut batch)
         .unwrap();
     let value = envelope(
         "null",

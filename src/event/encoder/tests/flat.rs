@@ -32,7 +32,7 @@ fn history(encoder: &mut Encoder) -> Vec<Rendered> {
     let mut batch = Batch::default();
     encoder.insert(&plan, CHANGE, ORDER, &mut batch).unwrap();
     encoder
-        .update(&plan, CHANGE, None, ORDER, &mut batch)
+        .update(&plan, CHANGE, NOT_SENT, ORDER, &mut batch)
         .unwrap();
     let old = Some(OldRow::Key(OLD_KEY));
     encoder
@@ -135,7 +135,7 @@ fn a_flat_row_is_never_without_a_column() {
         let mut encoder = flat(Flat { unchanged, ..FLAT });
         let plan = encoder.compile(&orders(), 0);
         let mut batch = Batch::default();
-        let updated = encoder.update(&plan, CHANGE, None, new, &mut batch);
+        let updated = encoder.update(&plan, CHANGE, NOT_SENT, new, &mut batch);
         updated.map(|()| records(&batch))
     };
     let refused = update(UnchangedFormat::Refuse).unwrap_err();
@@ -166,7 +166,7 @@ fn a_column_whose_form_is_no_string_has_no_placeholder() {
     let plan = encoder.compile(&table(&[("id", INT8), ("tags", text_array)], &[0]), 0);
     let mut batch = Batch::default();
     let new = &[Text(b"7"), Unchanged][..];
-    let refused = encoder.update(&plan, CHANGE, None, new, &mut batch);
+    let refused = encoder.update(&plan, CHANGE, NOT_SENT, new, &mut batch);
     assert_eq!(
         refused.unwrap_err(),
         EncodeError::UnchangedNotSent {

@@ -72,7 +72,7 @@ fn null_stays_null_and_what_was_not_sent_is_not_invented() {
     // An excluded column is not named either, and a mask is known without the value.
     let unsent: &[Column<'_>] = &[Text(b"7"), Unchanged, Unchanged, Unchanged];
     encoder
-        .update(&plan, CHANGE, None, unsent, &mut batch)
+        .update(&plan, CHANGE, NOT_SENT, unsent, &mut batch)
         .unwrap();
     let null = format!(r#"{{"order_id":{HASH},"unit_price":null,"status":null}}"#);
     let masked = format!(r#"{{"order_id":{HASH},"unit_price":"\"secret\""}}"#);
@@ -94,7 +94,7 @@ fn the_same_in_debezium_s_values() {
     let mut batch = Batch::default();
     let unsent: &[Column<'_>] = &[Text(b"7"), Text(b"1.50"), Text(b"x"), Unchanged];
     encoder
-        .update(&plan, CHANGE, None, unsent, &mut batch)
+        .update(&plan, CHANGE, NOT_SENT, unsent, &mut batch)
         .unwrap();
     let value = records(&batch)[0].1.clone().unwrap();
     let after = format!(
