@@ -47,6 +47,12 @@ struct Options {
     /// How both reach PostgreSQL; each in turn
     #[arg(long, value_delimiter = ',', default_value = "tcp")]
     transport: Vec<Transport>,
+    /// Update every row once, all in one transaction
+    #[arg(long)]
+    updates: bool,
+    /// Keep the rows in a row store, which knows none before
+    #[arg(long)]
+    row_store: bool,
     /// A librdkafka setting, name=value
     #[arg(long)]
     producer: Vec<String>,
@@ -65,6 +71,8 @@ struct Run {
     /// Of tidewater's CPU that of librdkafka's own threads.
     librdkafka_cpu: f64,
     resident_peak: u64,
+    /// The row store's file on disk.
+    store_bytes: u64,
 }
 
 struct Bench {
@@ -74,6 +82,7 @@ struct Bench {
     /// After everything but the commit of the last row.
     end: Lsn,
     producer: String,
+    row_store: bool,
     runs: u32,
 }
 
@@ -96,18 +105,27 @@ async fn measure(options: &Options) -> Fallible<()> {
             "filling a slot: {} rows, {transaction_rows} a transaction",
             options.rows
         ));
-        let end = source.fill(options.rows, transaction_rows).await?;
+        let end = source
+            .fill(options.rows, transaction_rows, options.updates)
+            .await?;
         let mut bench = Bench {
             servers,
             source,
             transport: Transport::Tcp,
             end: end.parse()?,
             producer: producer_settings(&options.producer),
+            row_store: options.row_store,
             runs: 0,
         };
         for transport in &options.transport {
             bench.transport = *transport;
-            let mut result = bench.pairs(options.rows + 1, options.pairs).await?;
+            let changes = options.rows * (1 + u32::from(options.updates)) + 1;
+            let mut result = bench.pairs(changes, options.pairs).await?;
+            if options.row_store {
+                let bytes = result["store_bytes"].as_f64().unwrap_or_default();
+                let per_row = bytes / f64::from(options.rows);
+                report::line(&format!("row store: {per_row:.0} bytes on disk a row"));
+            }
             result["transaction_rows"] = json!(transaction_rows);
             results.push(result);
         }
@@ -125,6 +143,8 @@ async fn measure(options: &Options) -> Fallible<()> {
             "delivery": "exactly-once",
             "compression": "lz4",
             "producer": options.producer,
+            "updates": options.updates,
+            "row_store": options.row_store,
             "logical_decoding_work_mem": DECODING_MEMORY,
             "fsync": servers.fsync,
             "pairs": options.pairs,
@@ -198,8 +218,15 @@ impl Bench {
         let prefix = format!("{}_{}", self.source.name, self.runs);
         let slot = &prefix;
         self.source.copy_slot(slot).await?;
+        let directory = tempfile::TempDir::new()?;
+        let row_store = if self.row_store {
+            let path = directory.path().display();
+            format!("[row_store]\npath = \"{path}\"\nmissing = \"as-sent\"\n")
+        } else {
+            String::new()
+        };
         let config = format!(
-            "[source]\nurl = \"{}\"\nslot = \"{slot}\"\npublication = \"{PUBLICATION}\"\n\
+            "{row_store}[source]\nurl = \"{}\"\nslot = \"{slot}\"\npublication = \"{PUBLICATION}\"\n\
              snapshot = \"never\"\n[kafka]\nbrokers = \"{}\"\nprefix = \"{prefix}\"\n\
              [kafka.producer]\n{}",
             self.servers.url(&self.source.name, self.transport),
@@ -219,7 +246,8 @@ impl Bench {
             .filter(|(name, _)| name.starts_with("rdk:"))
             .map(|(_, seconds)| seconds)
             .sum();
-        let run = Run {
+        let mut run = Run {
+            store_bytes: 0,
             seconds: ended - began,
             cpu: process::cpu_seconds(pid),
             walsender_cpu: walsender_cpu(walsender).unwrap_or_default(),
@@ -228,6 +256,9 @@ impl Bench {
             resident_peak: process::resident_peak_bytes(pid),
         };
         replicator.stop()?;
+        if let Ok(file) = std::fs::metadata(directory.path().join("rows.redb")) {
+            run.store_bytes = std::os::unix::fs::MetadataExt::blocks(&file) * 512;
+        }
         self.source.drop_slot(slot).await?;
         self.servers.delete_topics(&prefix).await?;
         Ok(run)
@@ -347,6 +378,7 @@ fn of_runs(rows: u32, runs: Vec<Run>) -> Value {
         "cpu_us_per_row_librdkafka": per_row(middle(|run| run.librdkafka_cpu)),
         "walsender_cpu_seconds": middle(|run| run.walsender_cpu),
         "broker_cpu_seconds": middle(|run| run.broker_cpu),
+        "store_bytes": runs.iter().map(|run| run.store_bytes).max(),
         "rss_peak_bytes": runs.iter().map(|run| run.resident_peak).max(),
         "runs_seconds": runs.iter().map(|run| run.seconds).collect::<Vec<_>>(),
     })

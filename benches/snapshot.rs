@@ -61,7 +61,9 @@ async fn measure(options: &Options) -> Fallible<()> {
     let source = Source::create(&servers.postgres, "snapshot").await?;
     let versions = machine::versions(&source.database, &servers).await?;
     report::line(&format!("filling a table: {} rows", options.rows));
-    source.fill(options.rows, options.rows.min(10_000)).await?;
+    source
+        .fill(options.rows, options.rows.min(10_000), false)
+        .await?;
     source
         .database
         .batch_execute("vacuum analyze orders")

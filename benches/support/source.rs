@@ -40,9 +40,14 @@ impl Source {
         })
     }
 
-    /// Creates the slot and fills it: `rows` rows in transactions of `transaction_rows`, then one row
-    /// alone. Returns an LSN after everything but that row's commit.
-    pub(crate) async fn fill(&self, rows: u32, transaction_rows: u32) -> Fallible<String> {
+    /// Creates the slot and fills it: `rows` rows in transactions of `transaction_rows`, an update of each if
+    /// asked for, then one row alone. Returns an LSN after everything but that row's commit.
+    pub(crate) async fn fill(
+        &self,
+        rows: u32,
+        transaction_rows: u32,
+        updates: bool,
+    ) -> Fallible<String> {
         let (batches, last) = (rows / transaction_rows, rows + 1);
         let database = &self.database;
         database
@@ -53,6 +58,10 @@ impl Source {
         database
             .batch_execute(&format!("call place_orders({batches}, {transaction_rows})"))
             .await?;
+        if updates {
+            let update = "update orders set quantity = quantity + 1";
+            database.batch_execute(update).await?;
+        }
         database.batch_execute("begin").await?;
         let copy = format!(
             "insert into orders select {last}, customer_id, unit_price, quantity, sku, placed_at, \

@@ -428,6 +428,36 @@ pub const KEYS: &[Key] = &[
         "true, false",
         "whether keys in a topic of several tables name the table",
     ),
+    key(
+        "row_store.path",
+        "",
+        "a directory",
+        "where the source's rows are kept, so that events show whole old rows; off when not set",
+    ),
+    key(
+        "row_store.bytes_max",
+        "10737418240",
+        "67108864 to 1152921504606846976",
+        "most bytes of its file on disk",
+    ),
+    key(
+        "row_store.cache_bytes",
+        "33554432",
+        "1048576 to 1099511627776",
+        "memory for pages of that file",
+    ),
+    key(
+        "row_store.tables",
+        "[\"*.*\"]",
+        "patterns schema.table",
+        "whose rows are kept, of the tables with a key and another replica identity than full",
+    ),
+    key(
+        "row_store.missing",
+        "refuse",
+        "refuse, as-sent",
+        "what becomes of a change whose old row is not there: it ends the stream, or shows what the server sent",
+    ),
     Key {
         secret: true,
         ..key(

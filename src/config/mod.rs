@@ -14,6 +14,7 @@ mod handling;
 mod keys;
 mod raw;
 mod resolve;
+mod row_store;
 mod selection;
 pub mod settings;
 #[cfg(test)]

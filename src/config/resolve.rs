@@ -8,6 +8,7 @@ use super::Fault;
 use super::format::{format, registry};
 use super::keys::find;
 use super::raw::{Raw, RawValue};
+use super::row_store::row_store;
 use super::selection::selection;
 use super::settings::{
     Delivery, Http, Kafka, OnTooLarge, Retail, Settings, Sink, SnapshotMode, Source,
@@ -30,6 +31,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
         listen: resolver.parsed("http.listen")?,
     };
     let retail = retail(&mut resolver);
+    let row_store = row_store(&mut resolver);
     let selection = selection(&mut resolver);
     if let (Some(_), Some(retail), Some(selection)) = (&sink, &retail, &selection) {
         refuse_to_touch(retail, selection, &mut resolver);
@@ -40,6 +42,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
         kafka: kafka.map_or(Some(None), |found| found.map(Some))?,
         format: format?,
         registry: registry?,
+        row_store: row_store?,
         selection: selection?.into(),
         sink: sink.map_or(Some(None), |found| found.map(Some))?,
         http,

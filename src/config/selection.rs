@@ -38,14 +38,19 @@ pub(super) fn selection(resolver: &mut Resolver<'_>) -> Option<Selection> {
         .collect();
     let stop_on_change = resolver.choice("source.on_incompatible_change", &ON_CHANGE);
     // What decides what a change becomes.
-    let written = resolver.written(&[
+    let mut written = resolver.written(&[
         "source.tables",
         "source.columns",
         "source.messages",
         "format.hash_salt",
         "transform[",
         "route[",
+        "row_store.tables",
+        "row_store.missing",
     ]);
+    if resolver.is_set("row_store.path") {
+        written.push("row_store".to_owned());
+    }
     Some(Selection {
         columns: columns?,
         messages: messages?,

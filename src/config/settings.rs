@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::connection::Connection;
 use crate::event::selection::Selection;
 use crate::event::{Encoding, Extras, Handling, Operations, Shape};
+use crate::postgres::Patterns;
 use crate::step::StepSettings;
 
 /// Everything one process needs; a role takes only its parts.
@@ -22,6 +23,8 @@ pub struct Settings {
     pub format: Format,
     /// Where Avro's schemas are registered.
     pub registry: Option<Registry>,
+    /// Where the source's rows are kept. `None`: they are not.
+    pub row_store: Option<RowStore>,
     /// Which columns are captured, what becomes of their values, and where changes go.
     pub selection: Arc<Selection>,
     /// The database that the retail half writes to. `None` when the file has no `[sink]`.
@@ -164,6 +167,30 @@ impl std::fmt::Debug for Credentials {
             Credentials::Token(_) => "Token(…)",
         })
     }
+}
+
+/// `[row_store]`
+#[derive(Clone, Debug)]
+pub struct RowStore {
+    /// Directory of its file.
+    pub path: PathBuf,
+    /// Bound of the file, bytes on disk.
+    pub bytes_max: u64,
+    /// Memory for pages of the file, bytes.
+    pub cache_bytes: usize,
+    /// Whose rows are kept.
+    pub tables: Patterns,
+    /// What becomes of a change whose old row is not known.
+    pub missing: MissingRows,
+}
+
+/// What becomes of a change whose old row the store does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingRows {
+    /// It ends the stream.
+    Refuse,
+    /// The event shows what the server sends, as without a store.
+    AsSent,
 }
 
 /// `[format]`

@@ -16,6 +16,7 @@ mod buffer;
 mod catalog;
 mod copy;
 mod error;
+mod layout;
 mod lease;
 mod publication;
 mod server;
@@ -31,6 +32,7 @@ pub use catalog::{
     table_identity, table_shape, table_shapes, table_storages, type_names, waiting_for_standby,
 };
 pub use error::{Error, RowsError};
+pub use layout::{Attribute, MissingValue, Partition, TableLayout, table_layout};
 pub use lease::{holds_lease, lease_holder, lease_name, try_lease};
 pub use publication::{
     Publication, PublishedTable, captured_tables, check_publication, ensure_publication,

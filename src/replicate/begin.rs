@@ -13,6 +13,7 @@ use super::anchor::{Anchor, NewSlot};
 use super::capture::Point;
 use super::described::Described;
 use super::publisher::Job;
+use super::row_store::Feed;
 use super::snapshot::{Ledger, Pace, ReadTable, Reading, Remaining, Snapshot, WorkerSettings};
 use super::start::{Opening, held_bytes_max, session_options, transactional_id};
 use crate::config::settings::Truncate;
@@ -38,9 +39,14 @@ impl Opening<'_> {
         self.context.steps.at("snapshot.slot-created");
         let read = self.read_at(&anchor).await?;
         let mut entries = std::mem::take(&mut self.progress).forget();
-        let mut tables = Vec::new();
+        let (mut tables, mut fed) = (Vec::new(), Vec::new());
         for described in self.describe_tables(read.position, read.position).await? {
-            let Described { read, progress } = described;
+            let Described {
+                read,
+                progress,
+                fed: stored,
+            } = described;
+            fed.extend(stored);
             entries.push(progress.entry(read.id));
             self.progress.tables.insert(read.id, progress);
             tables.push(read);
@@ -52,9 +58,13 @@ impl Opening<'_> {
             fences: None,
             ..self.record_at(read.position.commit_lsn)
         };
+        // Before the record: without it the snapshot would go on with another store.
+        self.create_rows(Point::from(read.position.commit_lsn))?;
+        let feed = self.feed(fed)?;
         self.publish(batch, entries, next).await?;
         self.context.steps.at("snapshot.begun");
-        self.read_and_end(anchor, tables, read.position, read).await
+        self.read_and_end(anchor, tables, read.position, read, feed)
+            .await
     }
 
     /// Publishes what an interrupted snapshot has left, as of the consistent point of a temporary slot, and
@@ -65,14 +75,22 @@ impl Opening<'_> {
         self.context.steps.at("snapshot.resumed");
         let read = self.read_at(&anchor).await?;
         let mut entries = Vec::new();
-        let (mut tables, mut void) = (Vec::new(), Vec::new());
-        for Described { mut read, progress } in self.describe_tables(begun, read.position).await? {
+        let (mut tables, mut void, mut fed) = (Vec::new(), Vec::new(), Vec::new());
+        for Described {
+            mut read,
+            progress,
+            fed: mut stored,
+        } in self.describe_tables(begun, read.position).await?
+        {
             let recorded = self.progress.tables.get(&read.id);
             let finished = self.progress.ranges_of(read.id);
             match Remaining::of(recorded, finished, &progress) {
                 Remaining::Nothing => read.remaining.clear(),
                 Remaining::Ranges(ranges) => read.remaining = ranges,
                 Remaining::Everything { void: is_void } => {
+                    if let Some(stored) = &mut stored {
+                        stored.anew = true;
+                    }
                     if is_void {
                         tracing::warn!(
                             table = %progress.table,
@@ -87,6 +105,7 @@ impl Opening<'_> {
                 }
             }
             tables.push(read);
+            fed.extend(stored);
         }
         let left = tables.iter().filter(|table| !table.remaining.is_empty());
         tracing::info!(
@@ -100,9 +119,10 @@ impl Opening<'_> {
             .filter_map(|index: usize| tables.get(index));
         let batch = self.truncates(void, read)?;
         let next = self.record_at(begun.commit_lsn);
+        let feed = self.feed(fed)?;
         self.publish(batch, entries, next).await?;
         self.context.steps.at("snapshot.begun");
-        let point = self.read_and_end(anchor, tables, begun, read).await?;
+        let point = self.read_and_end(anchor, tables, begun, read, feed).await?;
         postgres::drop_slot(&mut self.session, slot).await?;
         Ok(point)
     }
@@ -117,6 +137,7 @@ impl Opening<'_> {
             position,
             exported_at_us: clock.map_err(Error::Catalog)?.get(0),
         };
+        self.create_rows(Point::from(lsn))?;
         self.record_streaming(&tables, position, read).await?;
         Ok(self.point())
     }
@@ -183,6 +204,7 @@ impl Opening<'_> {
         tables: Vec<ReadTable>,
         begun: Position,
         read: SnapshotRead,
+        rows: Option<Feed>,
     ) -> Result<Point, Error> {
         let tables = Arc::new(tables);
         let limit = self.context.source()?.snapshot_rows_per_second;
@@ -194,7 +216,7 @@ impl Opening<'_> {
             tables: Arc::clone(&tables),
             read,
             ledger: Arc::new(Mutex::new(ledger)),
-            settings: self.worker_settings(exported.unwrap_or_default(), pace)?,
+            settings: self.worker_settings(exported.unwrap_or_default(), pace, rows)?,
         };
         let encoder = self.encoder()?;
         let shutdown = &self.context.shutdown;
@@ -313,7 +335,12 @@ impl Opening<'_> {
         Ok(())
     }
 
-    fn worker_settings(&self, snapshot: String, pace: Pace) -> Result<WorkerSettings, Error> {
+    fn worker_settings(
+        &self,
+        snapshot: String,
+        pace: Pace,
+        rows: Option<Feed>,
+    ) -> Result<WorkerSettings, Error> {
         let (source, kafka) = (self.context.source()?, self.context.kafka()?);
         Ok(WorkerSettings {
             snapshot,
@@ -325,6 +352,7 @@ impl Opening<'_> {
             held_bytes_max: held_bytes_max(kafka),
             steps: self.context.steps.clone(),
             pace: Arc::new(pace),
+            rows,
         })
     }
 }

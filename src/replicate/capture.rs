@@ -7,18 +7,30 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use passed_over::exceeds;
-
 use super::Error;
-use super::fence::{Fence, Fences, KeyMissing};
+use super::fence::Fences;
 use super::machine::Fill;
+use super::row_store::{self, RowStore};
 use crate::event::{
-    Batch, Change, EncodeError, Encoder, Epoch, LogicalMessage, Lsn, OldRow, Operations,
-    PassedRows, Plan, Position, Transaction,
+    Batch, Change, Encoder, Epoch, LogicalMessage, Lsn, Operations, Plan, Position, Transaction,
 };
 use crate::kafka::PositionRecord;
-use crate::pgoutput::{self, Message, OldTuple, Relation, RelationIds, Tuple};
+use crate::pgoutput::{self, Message, Relation};
 use crate::postgres::Excess;
+use reached::Reached;
+use rows::Wanted;
+
+mod message;
+mod passed_over;
+mod reached;
+mod rows;
+mod watch;
+
+pub(crate) use message::MessageTopic;
+use watch::Watch;
+
+/// Changes that are read for the row store alone are written when they are this much, bytes.
+const FED_BYTES: usize = 4 << 20;
 
 /// Where a batch ends: what its position record says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +45,16 @@ pub(crate) struct Point {
     pub(crate) last_change_lsn: Lsn,
 }
 
+/// Behind whole transactions.
+impl From<Lsn> for Point {
+    fn from(resume: Lsn) -> Self {
+        Point {
+            resume,
+            ..Point::default()
+        }
+    }
+}
+
 impl Point {
     /// Where a record says that streaming goes on.
     pub(crate) fn of(record: &PositionRecord) -> Self {
@@ -42,6 +64,15 @@ impl Point {
             ordinal: record.ordinal,
             last_change_lsn: record.last_change_lsn,
         }
+    }
+
+    /// Whether it lies behind another one.
+    pub(crate) fn is_past(&self, other: &Point) -> bool {
+        let split = |point: &Point| {
+            let split = Some((point.commit_lsn, point.ordinal));
+            split.filter(|_| point.is_split())
+        };
+        (self.resume, split(self)) > (other.resume, split(other))
     }
 
     /// Whether a transaction was published in part.
@@ -74,6 +105,7 @@ pub(crate) struct CapturedTable {
 struct Open {
     commit_lsn: Lsn,
     commit_time_us: i64,
+    xid: u32,
     ordinal: u64,
     last_change_lsn: Lsn,
 }
@@ -85,10 +117,11 @@ struct Boundary {
     bytes: usize,
     headers: usize,
     requests: usize,
+    /// Changes of the row store.
+    rows: u64,
 }
 
 /// The filling batch and what is needed to fill it.
-#[derive(Debug)]
 pub(crate) struct Capture {
     encoder: Encoder,
     epoch: Epoch,
@@ -109,7 +142,15 @@ pub(crate) struct Capture {
     boundary: Boundary,
     open: Option<Open>,
     oldest: Option<Instant>,
-    skip: Option<Point>,
+    /// Until the stream has passed what was published before.
+    published: Option<Reached>,
+    /// Until it has passed what was stored before.
+    stored: Option<Reached>,
+    /// Where the last transaction that is read for the row store alone ended.
+    fed: Lsn,
+    /// The last change was published before.
+    feeding: bool,
+    rows: Option<RowStore>,
     skipped: Operations,
     /// Until the stream has passed the last point that its snapshot was read at.
     fences: Option<Fences>,
@@ -154,7 +195,11 @@ impl Capture {
             },
             open: None,
             oldest: None,
-            skip: start.is_split().then_some(start),
+            published: Some(Reached::new(start)),
+            stored: None,
+            fed: start.resume,
+            feeding: false,
+            rows: None,
             skipped: Operations::default(),
             fences: None,
             last_commit_lsn: None,
@@ -181,6 +226,19 @@ impl Capture {
         }
     }
 
+    /// Shows whole old rows, and keeps the rows as they are.
+    pub(crate) fn storing(self, rows: Option<RowStore>) -> Self {
+        let point = rows.as_ref().map(RowStore::point);
+        Capture {
+            rows,
+            stored: point.map(Reached::new),
+            // Until something shows that it is not behind what was published.
+            feeding: point.is_some(),
+            fed: point.map_or(self.fed, |point| point.resume),
+            ..self
+        }
+    }
+
     /// Leaves out what is in the set; it is counted all the same.
     pub(crate) fn skipping(self, skipped: Operations) -> Self {
         Capture { skipped, ..self }
@@ -203,6 +261,37 @@ impl Capture {
         self.ignored.insert(relation);
     }
 
+    /// Makes a relation's rows known to the row store, if there is one.
+    pub(crate) fn describe_rows(
+        &mut self,
+        relation: &Relation,
+        described: Option<row_store::Described>,
+    ) {
+        let xid = self.open.map_or(0, |open| open.xid);
+        if let Some(rows) = &mut self.rows {
+            rows.describe(relation, described, xid);
+        }
+    }
+
+    /// The row store, if there is one.
+    pub(crate) fn rows(&mut self) -> Option<&mut RowStore> {
+        self.rows.as_mut()
+    }
+
+    /// What the row store covers may be confirmed; without one, everything.
+    pub(crate) fn confirmable(&self) -> Lsn {
+        let point = self.rows.as_ref().map(RowStore::point);
+        point.map_or(Lsn(u64::MAX), |point| point.resume)
+    }
+
+    /// The row store's write under way has ended; never if there is none. Cancel-safe.
+    pub(crate) async fn rows_written(&mut self) -> Result<(), row_store::Error> {
+        match &mut self.rows {
+            Some(rows) => rows.written().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Where the next change of the open transaction stands.
     pub(crate) fn next_position(&self) -> Position {
         let open = self.open.as_ref();
@@ -214,8 +303,11 @@ impl Capture {
 
     /// What the batch holds.
     pub(crate) fn fill(&self) -> Fill {
+        // What is read for the row store alone is in no batch: to close one would move the position back.
+        let rows = self.rows.as_ref().filter(|_| !self.feeding);
+        let rows = rows.map_or(0, RowStore::open_bytes);
         Fill {
-            bytes: self.batch.bytes.len(),
+            bytes: self.batch.bytes.len().max(rows),
             records: self.batch.records.len(),
             whole_records: self.boundary.records,
             oldest: self.oldest,
@@ -237,6 +329,7 @@ impl Capture {
     pub(crate) fn advance(&mut self, lsn: Lsn) {
         if self.open.is_none() {
             let point = &mut self.boundary.point;
+            self.feeding &= lsn < point.resume;
             point.resume = point.resume.max(lsn);
         }
     }
@@ -269,26 +362,26 @@ impl Capture {
             }
             Message::Insert { relation, new } => {
                 self.note_row(relation, Some(new), None);
-                if let Some(change) = self.wanted(Operations::INSERT, relation, lsn, now_us)? {
-                    self.insert(relation, change, new)?;
+                if let Some(wanted) = self.wanted(Operations::INSERT, relation, lsn, now_us)? {
+                    self.insert(relation, wanted, new)?;
                 }
             }
             Message::Update { relation, old, new } => {
                 self.note_row(relation, Some(new), old);
-                if let Some(change) = self.wanted(Operations::UPDATE, relation, lsn, now_us)? {
-                    self.update(relation, change, old, new)?;
+                if let Some(wanted) = self.wanted(Operations::UPDATE, relation, lsn, now_us)? {
+                    self.update(relation, wanted, old, new)?;
                 }
             }
             Message::Delete { relation, old } => {
                 self.note_row(relation, None, Some(old));
-                if let Some(change) = self.wanted(Operations::DELETE, relation, lsn, now_us)? {
-                    self.delete(relation, change, old)?;
+                if let Some(wanted) = self.wanted(Operations::DELETE, relation, lsn, now_us)? {
+                    self.delete(relation, wanted, old)?;
                 }
             }
             Message::Truncate { relations, .. } => {
                 self.note_truncate(relations);
-                if let Some(change) = self.wanted(Operations::TRUNCATE, 0, lsn, now_us)? {
-                    self.truncate(relations, change)?;
+                if let Some(wanted) = self.wanted(Operations::TRUNCATE, 0, lsn, now_us)? {
+                    self.truncate(relations, wanted)?;
                 }
             }
             Message::Message {
@@ -342,8 +435,10 @@ impl Capture {
                 lsn,
             });
         }
-        if let Some(skip) = self.skip.filter(|skip| skip.commit_lsn < commit_lsn) {
-            return Err(split_differs(&skip, commit_lsn));
+        for reached in [&mut self.published, &mut self.stored] {
+            if let Some(point) = *reached {
+                *reached = point.at_begin(commit_lsn)?;
+            }
         }
         self.watch.window.begin(xid);
         self.encoder.begin(&Transaction {
@@ -356,6 +451,7 @@ impl Capture {
         self.open = Some(Open {
             commit_lsn,
             commit_time_us: time_us,
+            xid,
             ordinal: 0,
             last_change_lsn: Lsn::ZERO,
         });
@@ -368,146 +464,111 @@ impl Capture {
             lsn,
         })?;
         self.last_commit_lsn = Some(open.commit_lsn);
-        if let Some(skip) = self.skip.take_if(|skip| skip.commit_lsn == open.commit_lsn)
-            && open.ordinal < skip.ordinal
-        {
-            return Err(split_differs(&skip, open.last_change_lsn));
+        let fed = self
+            .published
+            .is_some_and(|point| point.is_past(open.commit_lsn));
+        for reached in [&mut self.published, &mut self.stored] {
+            if let Some(point) = *reached {
+                *reached = point.at_commit(&open)?;
+            }
         }
         if self.batch.records.len() > self.boundary.records {
             self.commit_times_us.push(open.commit_time_us);
             self.oldest.get_or_insert(now);
         }
+        let point = Point {
+            resume: end_lsn,
+            ..reached(&open)
+        };
+        // What was published before moves nothing but the row store.
+        let published = if fed { self.boundary.point } else { point };
+        self.fed = end_lsn;
+        if fed && self.stored.is_none() {
+            self.release(point);
+        }
+        self.set_boundary(published);
+        Ok(())
+    }
+
+    /// The boundary is where the batch ends now.
+    fn set_boundary(&mut self, point: Point) {
         self.boundary = Boundary {
-            point: Point {
-                resume: end_lsn,
-                ..reached(&open)
-            },
+            point,
             records: self.batch.records.len(),
             bytes: self.batch.bytes.len(),
             headers: self.batch.headers.len(),
             requests: self.requests.len(),
+            rows: self.rows.as_ref().map_or(0, RowStore::end),
         };
-        Ok(())
     }
 
-    /// As [`Capture::change`]; `None` for an operation or a table that is left out, too.
+    /// All that was read has been published before, up to that point: it may be written.
+    fn release(&mut self, point: Point) {
+        if let Some(rows) = &mut self.rows {
+            rows.release(rows.end(), point);
+        }
+    }
+
+    /// As [`Capture::change`]; `None` for an operation or a table that nobody wants.
     fn wanted(
         &mut self,
         operation: Operations,
         relation: u32,
         lsn: Lsn,
         now_us: i64,
-    ) -> Result<Option<Change>, Error> {
-        let change = self.change(lsn, now_us)?;
+    ) -> Result<Option<Wanted>, Error> {
+        let before = self.open;
+        let counted = self.change(lsn, now_us)?;
         let ignored = !self.ignored.is_empty() && self.ignored.contains(&relation);
-        Ok(change.filter(|_| !ignored && !self.skipped.contains(operation)))
+        let mut wanted = Wanted {
+            publish: counted.publish && !ignored && !self.skipped.contains(operation),
+            ..counted
+        };
+        if let (Some(rows), Some(open)) = (&mut self.rows, before) {
+            let every = operation == Operations::TRUNCATE;
+            wanted.store = counted.store && (every || rows.stores(relation));
+            if wanted.store {
+                rows.reach(relation, open.commit_lsn);
+            }
+            if counted.store && !counted.publish && rows.open_bytes() >= FED_BYTES {
+                let resume = self.fed;
+                self.release(Point {
+                    resume,
+                    ..reached(&open)
+                });
+            }
+        }
+        Ok((wanted.publish || wanted.store).then_some(wanted))
     }
 
-    /// Counts a change of the open transaction; `None` when it was published before.
-    fn change(&mut self, lsn: Lsn, now_us: i64) -> Result<Option<Change>, Error> {
+    /// Counts a change of the open transaction, and tells whether it was published and stored before.
+    fn change(&mut self, lsn: Lsn, now_us: i64) -> Result<Wanted, Error> {
         let open = self.open.as_mut().ok_or(Error::OutOfPlace {
             message: "change",
             lsn,
         })?;
         open.ordinal += 1;
         open.last_change_lsn = lsn;
-        if let Some(skip) = &self.skip
-            && published_before(skip, open)?
-        {
-            return Ok(None);
-        }
-        Ok(Some(Change {
-            lsn,
-            ordinal: open.ordinal,
-            now_us,
-        }))
-    }
-
-    #[inline]
-    fn insert(&mut self, relation: u32, change: Change, new: Tuple<'_>) -> Result<(), Error> {
-        let plan = plan(&self.tables, relation, change.lsn)?;
-        if let Some(fence) = fence(self.fences.as_ref(), self.open, relation)
-            && hides(fence, plan, new, change.lsn, self.excess)?
-        {
-            return Ok(());
-        }
-        let result = match self.excess {
-            None => self.encoder.insert(plan, change, new, &mut self.batch),
-            Some(excess) => Err(exceeds(excess, plan)),
+        let is_new = |reached: &Option<Reached>| match reached {
+            None => Ok(true),
+            Some(point) => point.covers(open).map(|covered| !covered),
         };
-        self.finish(result, relation, change, || PassedRows::Insert(new))
-    }
-
-    #[inline]
-    fn update(
-        &mut self,
-        relation: u32,
-        change: Change,
-        old: Option<OldTuple<'_>>,
-        new: Tuple<'_>,
-    ) -> Result<(), Error> {
-        let plan = plan(&self.tables, relation, change.lsn)?;
-        let (encoder, batch) = (&mut self.encoder, &mut self.batch);
-        let (mut hidden, excess) = ((false, false), self.excess);
-        if let Some(fence) = fence(self.fences.as_ref(), self.open, relation) {
-            let hides = |row| hides(fence, plan, row, change.lsn, excess);
-            let hides_new = hides(new)?;
-            let hides_old = match old {
-                None => hides_new,
-                Some(OldRow::Key(old) | OldRow::Full(old)) => hides(old)?,
-            };
-            hidden = (hides_old, hides_new);
-        }
-        // The halves differ only where the key does.
-        let result = match (hidden, old) {
-            ((true, true), _) => Ok(()),
-            _ if excess.is_some() => excess.map_or(Ok(()), |excess| Err(exceeds(excess, plan))),
-            ((false, false), old) => encoder.update(plan, change, old, new, batch),
-            ((true, false), Some(old)) => encoder.arrive(plan, change, old, new, batch),
-            ((false, true), Some(old)) => encoder.delete(plan, change, old, batch),
-            _ => Ok(()),
-        };
-        self.finish(result, relation, change, || PassedRows::Update(old, new))
-    }
-
-    #[inline]
-    fn delete(&mut self, relation: u32, change: Change, old: OldTuple<'_>) -> Result<(), Error> {
-        let plan = plan(&self.tables, relation, change.lsn)?;
-        if let Some(fence) = fence(self.fences.as_ref(), self.open, relation) {
-            let (OldRow::Key(row) | OldRow::Full(row)) = old;
-            if hides(fence, plan, row, change.lsn, self.excess)? {
-                return Ok(());
-            }
-        }
-        let result = match self.excess {
-            None => self.encoder.delete(plan, change, old, &mut self.batch),
-            Some(excess) => Err(exceeds(excess, plan)),
-        };
-        self.finish(result, relation, change, || PassedRows::Delete(old))
+        let publish = is_new(&self.published)?;
+        self.feeding = !publish;
+        Ok(Wanted {
+            change: Change {
+                lsn,
+                ordinal: open.ordinal,
+                now_us,
+            },
+            publish,
+            store: self.rows.is_some() && is_new(&self.stored)?,
+        })
     }
 
     /// Takes the fences when the stream has passed them at `resume`.
     pub(crate) fn take_passed_fences(&mut self, resume: Lsn) -> Option<Fences> {
         self.fences.take_if(|fences| fences.are_passed(resume))
-    }
-
-    fn truncate(&mut self, relations: RelationIds<'_>, change: Change) -> Result<(), Error> {
-        for relation in relations.iter() {
-            if self.ignored.contains(&relation)
-                || fence(self.fences.as_ref(), self.open, relation).is_some()
-            {
-                continue;
-            }
-            let table = self.tables.get(&relation).ok_or(Error::UnknownRelation {
-                relation,
-                lsn: change.lsn,
-            })?;
-            let truncated =
-                self.encoder
-                    .truncate(&table.plan, change, table.partitions, &mut self.batch);
-            encoded(truncated, change.lsn)?;
-        }
-        Ok(())
     }
 
     /// Takes the batch up to the last boundary, or all of it, and goes on in `spare`.
@@ -519,6 +580,14 @@ impl Capture {
             },
             _ => self.boundary.point,
         };
+        if let Some(rows) = self.rows.as_mut().filter(|_| !self.feeding) {
+            let end = if split {
+                rows.end()
+            } else {
+                self.boundary.rows
+            };
+            rows.seal(end);
+        }
         let mut batch = std::mem::replace(&mut self.batch, spare);
         self.batch.clear();
         if !split {
@@ -544,6 +613,7 @@ impl Capture {
         self.oldest = None;
         self.boundary = Boundary {
             point: self.boundary.point,
+            rows: self.boundary.rows,
             ..Boundary::default()
         };
         Closed {
@@ -563,69 +633,6 @@ fn reached(open: &Open) -> Point {
         last_change_lsn: open.last_change_lsn,
     }
 }
-
-/// Whether the open transaction's latest change had been published before the process ended.
-fn published_before(skip: &Point, open: &Open) -> Result<bool, Error> {
-    if open.commit_lsn != skip.commit_lsn {
-        return Ok(open.commit_lsn < skip.commit_lsn);
-    }
-    if open.ordinal == skip.ordinal && open.last_change_lsn != skip.last_change_lsn {
-        return Err(split_differs(skip, open.last_change_lsn));
-    }
-    Ok(open.ordinal <= skip.ordinal)
-}
-
-fn split_differs(skip: &Point, found: Lsn) -> Error {
-    Error::SplitDiffers {
-        commit_lsn: skip.commit_lsn,
-        ordinal: skip.ordinal,
-        expected: skip.last_change_lsn,
-        found,
-    }
-}
-
-/// The fence that a change of the open transaction may lie behind.
-#[inline]
-fn fence(fences: Option<&Fences>, open: Option<Open>, relation: u32) -> Option<Fence<'_>> {
-    fences?.of(relation, open?.commit_lsn)
-}
-
-/// A key that was too large to be kept hides nothing: the change is told of, at worst once more.
-fn hides(
-    fence: Fence<'_>,
-    plan: &Plan,
-    row: Tuple<'_>,
-    lsn: Lsn,
-    excess: Option<Excess>,
-) -> Result<bool, Error> {
-    match fence.hides(plan, row) {
-        Ok(hides) => Ok(hides),
-        Err(KeyMissing { .. }) if excess.is_some() => Ok(false),
-        Err(KeyMissing { column }) => Err(Error::KeyMissing {
-            table: plan.full_name(),
-            column,
-            lsn,
-        }),
-    }
-}
-
-fn plan(tables: &HashMap<u32, CapturedTable>, relation: u32, lsn: Lsn) -> Result<&Plan, Error> {
-    let table = tables
-        .get(&relation)
-        .ok_or(Error::UnknownRelation { relation, lsn })?;
-    Ok(&table.plan)
-}
-
-fn encoded(result: Result<(), EncodeError>, lsn: Lsn) -> Result<(), Error> {
-    result.map_err(|source| Error::Encode { lsn, source })
-}
-
-mod message;
-mod passed_over;
-mod watch;
-
-pub(crate) use message::MessageTopic;
-use watch::Watch;
 
 #[cfg(test)]
 mod tests;

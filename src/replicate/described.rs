@@ -1,6 +1,7 @@
 //! The published tables as a snapshot reads and records them.
 
 use super::Error;
+use super::row_store::FedTable;
 use super::snapshot::{KeyColumn, ReadTable, SnapshotTable};
 use super::start::Opening;
 use super::tables::TypeNames;
@@ -13,6 +14,8 @@ use crate::postgres::{self, PublishedTable, TableKind, TableShape};
 pub(super) struct Described {
     pub(super) read: ReadTable,
     pub(super) progress: TableProgress,
+    /// What the row store has to know of it; none if its rows are not stored.
+    pub(super) fed: Option<FedTable>,
 }
 
 /// Tables that are looked up together.
@@ -73,6 +76,7 @@ impl Opening<'_> {
         self.tables.identify(&mut plan).await?;
         let read = snapshot_table(shape, published, &self.context.settings.selection.columns);
         Ok(Described {
+            fed: self.fed_table(shape).await?,
             progress: TableProgress {
                 begun,
                 table: published.table.to_string(),

@@ -25,6 +25,9 @@ pub enum Error {
     /// The schema registry.
     #[error("schema registry")]
     Registry(#[from] registry::Error),
+    /// The row store.
+    #[error(transparent)]
+    RowStore(#[from] super::row_store::Error),
     /// A message of the replication stream that we cannot read.
     #[error("malformed message in the replication stream at {lsn}")]
     Malformed {
@@ -391,6 +394,7 @@ impl Error {
             Error::Postgres(error) => error.is_transient(),
             Error::Kafka(error) => error.is_transient(),
             Error::Registry(error) => error.is_transient(),
+            Error::RowStore(error) => error.is_transient(),
             Error::LeaseLost { .. }
             | Error::SourceSilent { .. }
             | Error::Heartbeat(_)
@@ -452,6 +456,7 @@ impl Error {
             Error::File(error) => error.exit_code(),
             Error::Kafka(error) => error.exit_code(),
             Error::Registry(error) => error.exit_code(),
+            Error::RowStore(error) => error.exit_code(),
             Error::SplitDiffers { .. }
             | Error::KeyMissing { .. }
             | Error::HistoryLost { .. }

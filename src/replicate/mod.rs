@@ -26,9 +26,11 @@ mod primary;
 mod publisher;
 pub mod recording;
 mod resume;
+mod row_store;
 mod schema;
 mod snapshot;
 mod start;
+mod stored;
 mod stream;
 mod tables;
 
@@ -41,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 pub use ad_hoc::{Ask, Asked, ask, asked};
 pub use error::Error;
 pub use position::{Move, Moved, move_position, recorded};
+pub use row_store::Error as RowStoreError;
 
 use crate::config::settings::Settings;
 use crate::event::Encoding;

@@ -22,6 +22,7 @@ use super::lease::Lease;
 use super::machine::{Limits, Progress};
 use super::publisher::{Publisher, Transactions};
 use super::resume::{self, PositionFound, SlotFound, Start};
+use super::stored::Stored;
 use super::stream::{Loop, Stream};
 use super::tables::{Tables, Topic};
 use super::{Context, Error, heartbeat, history, primary};
@@ -114,6 +115,8 @@ pub(super) struct Opening<'a> {
     /// What is recorded of ad hoc snapshots.
     pub(super) ad_hoc: AdHocRecords,
     pub(super) found: PositionFound,
+    /// The row store that goes on, or has begun.
+    pub(super) stored: Option<Stored>,
 }
 
 impl<'a> Opening<'a> {
@@ -184,6 +187,7 @@ impl<'a> Opening<'a> {
             progress: recorded.progress,
             ad_hoc: recorded.ad_hoc,
             found,
+            stored: None,
         }))
     }
 
@@ -191,6 +195,7 @@ impl<'a> Opening<'a> {
     async fn begin(&mut self) -> Result<Option<Point>, Error> {
         let source = self.context.source()?;
         let slot_found = self.find_slot().await?;
+        let slot_found = self.open_rows(slot_found)?;
         let start = resume::decide(slot_found, self.found, source.snapshot);
         tracing::info!(?start, slot = %source.slot, "start decided");
         match start {
@@ -324,10 +329,15 @@ impl<'a> Opening<'a> {
                 tracing::info!(slot = %source.slot, "standbys keep a copy of the slot from now on");
             }
         }
-        let mut stream = start_replication(self.session, source, point.resume).await?;
+        let rows = self.take_rows()?;
+        // What only the row store lacks is sent again.
+        let resume = rows
+            .as_ref()
+            .map_or(point.resume, |rows| rows.point().resume);
+        let mut stream = start_replication(self.session, source, resume).await?;
         stream.set_message_bytes_max(held);
         self.context.steps.at("start.streaming");
-        check_not_skipped(&self.tables, source, point.resume).await?;
+        check_not_skipped(&self.tables, source, resume).await?;
         let messages = MessageTopic {
             topic: self.tables.message_topic().await?.map(|topic| topic.index),
             selection: Arc::clone(&self.context.settings.selection),
@@ -352,6 +362,7 @@ impl<'a> Opening<'a> {
                 .remembering(near)
                 .telling(messages)
                 .passing_over(self.passed_over)
+                .storing(rows)
                 .skipping(self.context.settings.format.skip),
             tables: self.tables,
             publisher: self.publisher,

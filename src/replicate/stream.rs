@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::ad_hoc::{AdHoc, Again, Told};
-use super::capture::{Arrival, Capture, CapturedTable};
+use super::capture::{Arrival, Capture, CapturedTable, Point};
 use super::lease::Lease;
 use super::machine::{self, Decision, Limits, Progress};
 use super::publisher::{Job, Outcome, Publisher};
+use super::row_store;
 use super::tables::{Tables, TypeNames};
 use crate::event::{Batch, Position, Table};
 use crate::kafka::PositionRecord;
@@ -108,6 +109,13 @@ impl Stream {
                         read: false,
                     }
                 }
+                Decision::Fill | Decision::FillUntil(_) if self.rows_are_full() => {
+                    self.state.heard = now;
+                    Wait {
+                        until: None,
+                        read: false,
+                    }
+                }
                 Decision::Fill | Decision::FillUntil(_) => {
                     if let Some(read) = self.source.fill().now_or_never() {
                         read?;
@@ -142,6 +150,7 @@ impl Stream {
             () = shutdown.cancelled() => {}
             outcome = self.publisher.outcome() => self.on_outcome(outcome).await?,
             told = self.ad_hoc.told(), if self.state.told.is_none() => self.state.told = Some(told),
+            written = self.capture.rows_written() => self.on_rows_written(written)?,
             () = sleep_until(wake.into()) => self.on_clock().await?,
             read = self.source.fill(), if wait.read => {
                 read?;
@@ -161,6 +170,7 @@ impl Stream {
             let fill = self.capture.fill();
             if fill.bytes >= self.limits.batch_bytes_max
                 || fill.records >= self.limits.batch_records_max
+                || self.rows_are_full()
             {
                 return Ok(true);
             }
@@ -228,6 +238,11 @@ impl Stream {
         let Some(table) = self.look_up(wanted, position, shutdown).await? else {
             return Ok(false);
         };
+        let rows = match &table {
+            Some(_) => self.tables.describe_rows(relation).await?,
+            None => None,
+        };
+        self.capture.describe_rows(relation, rows);
         match table {
             Some(table) => self.capture.describe(relation.id, table),
             None => self.capture.ignore(relation.id),
@@ -248,6 +263,7 @@ impl Stream {
         position: Position,
         shutdown: &CancellationToken,
     ) -> Result<Option<Option<CapturedTable>>, Error> {
+        let confirmable = self.capture.confirmable();
         let mut meanwhile = None;
         let table = {
             let (encoder, tables) = (self.capture.encoder(), &mut self.tables);
@@ -277,7 +293,8 @@ impl Stream {
                         meanwhile = Some(outcome);
                     }
                     () = sleep_until(self.state.status_due.into()) => {
-                        self.source.queue_status(self.progress.confirmable(), unix_time_us(), true);
+                        let confirmed = self.progress.confirmable().min(confirmable);
+                        self.source.queue_status(confirmed, unix_time_us(), true);
                         self.source.flush().await?;
                         self.state.status_due = Instant::now() + STATUS_INTERVAL;
                     }
@@ -337,10 +354,42 @@ impl Stream {
             tokio::select! {
                 biased;
                 outcome = self.publisher.outcome() => self.on_outcome(outcome).await?,
+                written = self.capture.rows_written() => self.on_rows_written(written)?,
                 () = sleep_until(self.state.status_due.into()) => self.on_clock().await?,
             }
         }
         Ok(())
+    }
+
+    /// Whether the row store has to write before more is read.
+    fn rows_are_full(&mut self) -> bool {
+        self.capture.rows().is_some_and(|rows| {
+            let full = rows.is_full();
+            if full {
+                rows.write(true, Instant::now());
+            }
+            full
+        })
+    }
+
+    /// The row store covers more: soon it is confirmed.
+    fn on_rows_written(&mut self, written: Result<(), row_store::Error>) -> Result<(), Error> {
+        written?;
+        self.steps.at("rows.covered");
+        self.write_rows(false);
+        self.confirm_soon();
+        Ok(())
+    }
+
+    fn write_rows(&mut self, at_once: bool) {
+        if let Some(rows) = self.capture.rows() {
+            rows.write(at_once, Instant::now());
+        }
+    }
+
+    fn confirm_soon(&mut self) {
+        let soon = self.state.status_sent + CONFIRM_INTERVAL;
+        self.state.status_due = self.state.status_due.min(soon);
     }
 
     /// Closes the batch if it is time to, and says what was decided.
@@ -375,7 +424,9 @@ impl Stream {
             closed.point.last_change_lsn,
         );
         let mut entries = Vec::new();
-        if let Some(passed) = self.capture.take_passed_fences(closed.point.resume) {
+        // The row store may have to read again what lies behind them.
+        let passed = closed.point.resume.min(self.capture.confirmable());
+        if let Some(passed) = self.capture.take_passed_fences(passed) {
             self.record.fences = None;
             entries = passed.into_forget();
         }
@@ -417,6 +468,10 @@ impl Stream {
     async fn on_committed(&mut self, mut job: Job) -> Result<(), Error> {
         let now = Instant::now();
         self.progress.recorded_to(job.record.resume_lsn, now);
+        if let Some(rows) = self.capture.rows() {
+            rows.committed(Point::of(&job.record));
+            rows.write(false, now);
+        }
         self.state.publisher = machine::Publisher::Idle {
             acknowledged: Some(now),
         };
@@ -436,10 +491,7 @@ impl Stream {
             self.send_status(false, now).await?;
             self.steps.at("stream.confirmed");
         } else {
-            self.state.status_due = self
-                .state
-                .status_due
-                .min(self.state.status_sent + CONFIRM_INTERVAL);
+            self.confirm_soon();
         }
         Ok(())
     }
@@ -451,6 +503,7 @@ impl Stream {
                 seconds: SILENCE_MAX.as_secs(),
             });
         }
+        self.write_rows(false);
         if now >= self.state.status_due {
             self.send_status(true, now).await?;
         }
@@ -458,7 +511,7 @@ impl Stream {
     }
 
     async fn send_status(&mut self, reply: bool, now: Instant) -> Result<(), Error> {
-        let confirmed = self.progress.confirmable();
+        let confirmed = self.progress.confirmable().min(self.capture.confirmable());
         self.source.queue_status(confirmed, unix_time_us(), reply);
         self.source.flush().await?;
         self.state.status_sent = now;
@@ -472,17 +525,22 @@ impl Stream {
         let deadline = Instant::now() + DRAIN_TIMEOUT;
         loop {
             let idle = matches!(self.state.publisher, machine::Publisher::Idle { .. });
-            if idle && self.capture.fill().whole_records == 0 {
+            let behind = self.capture.rows().is_some_and(|rows| {
+                rows.write(true, Instant::now());
+                rows.is_behind()
+            });
+            if idle && self.capture.fill().whole_records == 0 && !behind {
                 self.send_status(false, Instant::now()).await?;
                 tracing::info!(position = %self.record.position(), "stream drained");
                 return Ok(());
             }
-            if idle {
+            if idle && self.capture.fill().whole_records > 0 {
                 self.close(false, Instant::now());
             }
             tokio::select! {
                 biased;
                 outcome = self.publisher.outcome() => self.on_outcome(outcome).await?,
+                written = self.capture.rows_written() => self.on_rows_written(written)?,
                 () = sleep_until(self.state.status_due.into()), if self.state.status_due < deadline => {
                     self.send_status(false, Instant::now()).await?;
                 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::capture::CapturedTable;
+use super::row_store::{self, RowStore};
 use super::schema::{SchemaHistory, SchemaVersion};
 use super::{Context, Error};
 use crate::config::settings::{Kafka, OnTooLarge};
@@ -48,6 +49,8 @@ pub(crate) struct Tables {
     on_too_large: OnTooLarge,
     publication: String,
     patterns: Patterns,
+    /// Whose rows are stored; none if nobody's are.
+    stored: Option<Patterns>,
     admin: Admin,
     catalog: Database,
     /// Topics as they were when the first event went there.
@@ -86,6 +89,11 @@ impl Tables {
             on_too_large: context.source()?.on_too_large,
             publication: context.source()?.publication.clone(),
             patterns,
+            stored: context
+                .settings
+                .row_store
+                .as_ref()
+                .map(|rows| rows.tables.clone()),
             admin,
             catalog,
             topics: HashMap::new(),
@@ -236,6 +244,32 @@ impl Tables {
             plan,
             partitions: topic.partitions,
         })
+    }
+
+    /// What the row store has to know of a relation; `None` if its rows are not stored, or it is gone.
+    pub(crate) async fn describe_rows(
+        &self,
+        relation: &Relation,
+    ) -> Result<Option<row_store::Described>, Error> {
+        let Some(patterns) = &self.stored else {
+            return Ok(None);
+        };
+        if !RowStore::wants(patterns, relation) {
+            return Ok(None);
+        }
+        let catalog = postgres::table_layout(&self.catalog, relation.id).await?;
+        let captures = |name: &str| {
+            let columns = &self.selection.columns;
+            columns.captures(&relation.schema, &relation.name, name)
+        };
+        Ok(catalog.map(|catalog| row_store::Described {
+            catalog,
+            captured: relation
+                .columns
+                .iter()
+                .map(|column| captures(&column.name))
+                .collect(),
+        }))
     }
 
     /// A partition of a table that is wanted is wanted. One that was detached or dropped since is in no

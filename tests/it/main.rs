@@ -29,6 +29,7 @@ mod postgres;
 mod promotions;
 mod recording;
 mod registry;
+mod row_store;
 mod servers;
 mod shapes;
 mod shaping;

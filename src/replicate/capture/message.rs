@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Boundary, Capture, Point};
+use super::rows::Wanted;
+use super::{Capture, Point};
 use crate::event::selection::Selection;
 use crate::event::{
     BARRIER_PREFIX, Change, HEARTBEAT_PREFIX, LogicalMessage, Lsn, SNAPSHOT_PREFIX, Transaction,
@@ -34,9 +35,12 @@ impl Capture {
         now_us: i64,
         message: &LogicalMessage<'_>,
     ) -> Result<(), Error> {
-        let Some(change) = self.change(lsn, now_us)? else {
+        let Wanted {
+            change, publish, ..
+        } = self.change(lsn, now_us)?;
+        if !publish {
             return Ok(());
-        };
+        }
         let topic = match message.prefix {
             HEARTBEAT_PREFIX => Some(self.heartbeat_topic),
             SNAPSHOT_PREFIX => {
@@ -67,7 +71,10 @@ impl Capture {
                 lsn,
             });
         }
-        let Some(topic) = self.messages.topic(message.prefix) else {
+        let published = self.published;
+        let published = published.is_some_and(|point| point.is_past_message(lsn));
+        let topic = self.messages.topic(message.prefix);
+        let Some(topic) = topic.filter(|_| !published) else {
             return Ok(());
         };
         self.encoder.begin(&Transaction {
@@ -84,16 +91,10 @@ impl Capture {
         };
         self.publish_message(topic, change, message)?;
         self.oldest.get_or_insert(now);
-        self.boundary = Boundary {
-            point: Point {
-                resume: self.boundary.point.resume.max(lsn),
-                ..self.boundary.point
-            },
-            records: self.batch.records.len(),
-            bytes: self.batch.bytes.len(),
-            headers: self.batch.headers.len(),
-            requests: self.requests.len(),
-        };
+        self.set_boundary(Point {
+            resume: self.boundary.point.resume.max(lsn),
+            ..self.boundary.point
+        });
         Ok(())
     }
 }

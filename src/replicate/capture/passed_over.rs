@@ -1,6 +1,7 @@
 //! Changes that are too large: told of in a topic of their own, or the end of the stream.
 
-use super::{Capture, encoded, plan};
+use super::Capture;
+use super::rows::{encoded, plan};
 use crate::event::{Change, EncodeError, LogicalMessage, PassedRows, Plan, Position};
 use crate::pgoutput::Tuple;
 use crate::postgres::Excess;

@@ -1,8 +1,8 @@
 //! What the window of a chunk is told of the changes: the keys of the table that is read again.
 
-use super::{Capture, RelationIds, Tuple};
+use super::Capture;
 use crate::event::OldRow;
-use crate::pgoutput::OldTuple;
+use crate::pgoutput::{OldTuple, RelationIds, Tuple};
 use crate::replicate::ad_hoc::{Again, Watched, Window, write_key};
 use crate::replicate::fence::Fences;
 

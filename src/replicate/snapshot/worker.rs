@@ -25,6 +25,7 @@ use crate::pgoutput::Tuple;
 use crate::postgres::{self, Excess, RowBody, Session, SessionKind, TableName};
 use crate::replicate::Error;
 use crate::replicate::publisher::Transactions;
+use crate::replicate::row_store::Feed;
 use crate::replicate::stream::unix_time_us;
 use crate::step::Steps;
 use crate::telemetry;
@@ -106,6 +107,8 @@ pub(crate) struct WorkerSettings {
     pub(crate) held_bytes_max: usize,
     pub(crate) steps: Steps,
     pub(crate) pace: Arc<Pace>,
+    /// Where rows are stored, too.
+    pub(crate) rows: Option<Feed>,
 }
 
 /// A thread whose connection holds its locks, and that waits for its work. Dropped, it ends.
@@ -201,6 +204,8 @@ impl Worker {
             ranges: Vec::new(),
             range_rows: 0,
             pace: Arc::clone(&self.settings.pace),
+            stored: self.settings.rows.clone(),
+            steps: self.settings.steps.clone(),
             rows: 0,
         };
         while let Some(chunk) = self.next_chunk(&mut filling)? {
@@ -292,6 +297,9 @@ struct Filling {
     /// Rows so far of the range that is being read.
     range_rows: u64,
     pace: Arc<Pace>,
+    /// The same rows on their way into the row store.
+    stored: Option<Feed>,
+    steps: Steps,
     rows: u64,
 }
 
@@ -322,6 +330,9 @@ impl Filling {
             self.publish()?;
         }
         self.range_rows += 1;
+        if let Some(stored) = &mut self.stored {
+            stored.add(read.id, row);
+        }
         let (plan, flag) = (&read.plan, SnapshotFlag::True);
         let result = match excess {
             None => self.encoder.read(plan, now_us, flag, row, &mut self.batch),
@@ -381,10 +392,15 @@ impl Filling {
         self.ranges.push((read.id, range, rows));
     }
 
-    /// Publishes the rows together with the record of their ranges.
+    /// Publishes the rows together with the record of their ranges. What is recorded is not read again, so it is
+    /// in the row store before.
     fn publish(&mut self) -> Result<(), Error> {
         if self.ranges.is_empty() {
             return Ok(());
+        }
+        if let Some(stored) = &mut self.stored {
+            stored.write()?;
+            self.steps.at("snapshot.rows-written");
         }
         let ranges = std::mem::take(&mut self.ranges);
         let joined: Vec<Joined> = {

@@ -1,0 +1,488 @@
+//! The row store: what the source's rows are at the place that the stream has come to, kept on disk, so that
+//! events show whole old rows and values that an update left as they were, without REPLICA IDENTITY FULL.
+//!
+//! ```text
+//!  snapshot ──────────────────────────────▶ file ──▶ rows as of a position, one durable write
+//!  stream ──▶ overlay ── committed in Kafka ──▶ ▲
+//!                └── the rows as of the change that is being read = overlay over file
+//! ```
+//!
+//! The file is behind what Kafka has committed, and never ahead: changes stay in the overlay until the
+//! position record that covers them is committed, and are then written together with that position. A start
+//! streams from the file's position; what is below the recorded one is read for the store alone, and published
+//! no second time. Only what the file covers is confirmed to the source.
+//!
+//! A snapshot's rows are written before the Kafka transaction that records their range as finished. What is
+//! there too early does no harm: it is looked up for a change of that row alone, and such a row was written
+//! again by whatever made it exist.
+
+mod bounded;
+mod changes;
+mod entry;
+mod error;
+mod feed;
+mod file;
+mod layout;
+mod overlay;
+mod writer;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+pub(crate) use entry::StoredRow;
+pub use error::Error;
+pub(crate) use feed::{FedTable, Feed};
+pub(crate) use file::{Owner, Recorded, StoreFile};
+pub(crate) use layout::{Layout, Seen};
+
+use super::capture::Point;
+use crate::config::settings::{MissingRows, RowStore as Settings};
+use crate::event::{Column, Lsn, ReplicaIdentity, Row};
+use crate::pgoutput::{Relation, RelationColumn};
+use crate::postgres::{Patterns, TableLayout, TableName};
+use crate::step::Steps;
+use file::{Reader, TableRecord};
+use layout::Origin;
+use overlay::{Found, Overlay};
+use writer::Writer;
+
+/// What is committed is written at least this often.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
+/// And at once when it is this much, bytes.
+const WRITE_BYTES: usize = 8 << 20;
+/// With this much unwritten nothing is read until it is less, bytes.
+const OVERLAY_BYTES_MAX: usize = 32 << 20;
+
+const _: () = assert!(WRITE_BYTES < OVERLAY_BYTES_MAX);
+
+/// A table that is stored, as its changes are now.
+struct StoredTable {
+    generation: u32,
+    layout: u32,
+    columns: usize,
+    identity: Vec<usize>,
+    captured: Vec<bool>,
+    /// For each older layout, where its rows have the present columns.
+    origins: Vec<Vec<Origin>>,
+    /// The layout is sure once the stream has come there.
+    sure_from: Option<Lsn>,
+}
+
+/// What a relation needs to be stored.
+pub(crate) struct Described {
+    /// Its columns as the catalog has them now.
+    pub(crate) catalog: TableLayout,
+    /// Which of its columns are captured.
+    pub(crate) captured: Vec<bool>,
+}
+
+/// A row as it was found: its columns as those of the present layout.
+#[derive(Debug, Default)]
+pub(crate) struct OldRow {
+    bytes: Vec<u8>,
+    columns: usize,
+    /// A captured column whose value is not known.
+    pub(crate) unknown: Option<usize>,
+}
+
+impl OldRow {
+    /// Its columns.
+    pub(crate) fn row(&self) -> Result<StoredRow<'_>, Error> {
+        StoredRow::new(&self.bytes, self.columns)
+    }
+}
+
+/// The store while changes are streamed.
+pub(crate) struct RowStore {
+    reader: Reader,
+    writer: Writer,
+    overlay: Overlay,
+    recorded: Recorded,
+    records: HashMap<u32, TableRecord>,
+    tables: HashMap<u32, StoredTable>,
+    /// Entries below it are in the batch that is being published.
+    sealed: Option<u64>,
+    /// Entries below it may be written, and where the file stands then.
+    released: (u64, Point),
+    /// The same of the write that is under way.
+    writing: Option<(u64, Recorded)>,
+    wrote_at: Instant,
+    missing: MissingRows,
+    key: Vec<u8>,
+    spare: Vec<u8>,
+}
+
+impl RowStore {
+    /// Goes on from where the file stands.
+    pub(crate) fn new(
+        file: StoreFile,
+        recorded: Recorded,
+        settings: &Settings,
+        steps: Steps,
+    ) -> Result<RowStore, Error> {
+        let reader = file.read()?;
+        Ok(RowStore {
+            records: reader.tables()?,
+            reader,
+            writer: Writer::start(file, steps)?,
+            overlay: Overlay::default(),
+            released: (0, recorded.point()),
+            recorded,
+            tables: HashMap::new(),
+            sealed: None,
+            writing: None,
+            wrote_at: Instant::now(),
+            missing: settings.missing,
+            key: Vec::new(),
+            spare: Vec::new(),
+        })
+    }
+
+    /// Where the file stands.
+    pub(crate) fn point(&self) -> Point {
+        self.recorded.point()
+    }
+
+    /// What becomes of a change whose old row is not known.
+    pub(crate) fn missing(&self) -> MissingRows {
+        self.missing
+    }
+
+    /// Whether a relation's rows are to be stored: the server sends a key of old rows, and not all of them.
+    pub(crate) fn wants(patterns: &Patterns, relation: &Relation) -> bool {
+        let identity = match relation.replica_identity {
+            ReplicaIdentity::Default | ReplicaIdentity::Index => !relation.identity().is_empty(),
+            ReplicaIdentity::Full | ReplicaIdentity::Nothing => false,
+        };
+        let name = TableName {
+            schema: relation.schema.clone(),
+            name: relation.name.clone(),
+        };
+        identity && patterns.matches(&name)
+    }
+
+    /// Makes a relation's rows known; `described` is none if they are not stored. `xid` is the transaction that
+    /// changes one of them first.
+    pub(crate) fn describe(&mut self, relation: &Relation, described: Option<Described>, xid: u32) {
+        let id = relation.id;
+        self.tables.remove(&id);
+        let mut record = self.records.remove(&id).unwrap_or_default();
+        let before = record.clone();
+        let Some(Described {
+            mut catalog,
+            captured,
+        }) = described
+        else {
+            // Rows that are changed and not stored would be wrong if it were stored again.
+            if !record.layouts.is_empty() {
+                self.forget_rows(id, &mut record);
+                record.layouts.clear();
+                self.put_record(id, record);
+            }
+            return;
+        };
+        let came_back = record.meet_partitions(&mut catalog);
+        let last = record.layouts.last();
+        let layout = Layout::new(&relation.columns, &catalog, Seen::During(xid), last);
+        let identity = relation.identity();
+        let other_key =
+            last.is_some_and(|last| !keeps_key(last, &record.identity, &layout, &identity));
+        if came_back || other_key {
+            tracing::warn!(
+                schema = %relation.schema, table = %relation.name,
+                "stored rows are forgotten: the key that old rows carry is another one now, or a partition \
+                 came back"
+            );
+            self.forget_rows(id, &mut record);
+            record.layouts.clear();
+        }
+        if !record
+            .layouts
+            .last()
+            .is_some_and(|last| last.is_same(&layout))
+        {
+            record.layouts.push(layout);
+        }
+        record.identity = identity;
+        self.tables.insert(id, StoredTable::new(&record, captured));
+        if record == before {
+            self.records.insert(id, record);
+        } else {
+            self.put_record(id, record);
+        }
+    }
+
+    fn put_record(&mut self, table: u32, record: TableRecord) {
+        let value = record.to_bytes();
+        let write = |out: &mut Vec<u8>| out.extend_from_slice(&value);
+        self.overlay.put(&TableRecord::key(table), Some(write));
+        self.records.insert(table, record);
+    }
+
+    fn forget_rows(&mut self, table: u32, record: &mut TableRecord) {
+        let nothing = |_: &mut Vec<u8>| {};
+        self.overlay.put(&record.garbage_key(table), Some(nothing));
+        record.generation += 1;
+    }
+
+    /// Whether a relation's rows are stored.
+    #[inline]
+    pub(crate) fn stores(&self, relation: u32) -> bool {
+        self.tables.contains_key(&relation)
+    }
+
+    /// A change of the relation is read, of a transaction that committed there: a layout that no message has
+    /// replaced until then is sure.
+    pub(crate) fn reach(&mut self, relation: u32, commit_lsn: Lsn) {
+        let Some(table) = self.tables.get_mut(&relation) else {
+            return;
+        };
+        if table
+            .sure_from
+            .is_none_or(|sure_from| commit_lsn < sure_from)
+        {
+            return;
+        }
+        table.sure_from = None;
+        if let Some(mut record) = self.records.remove(&relation) {
+            if let Some(layout) = record.layouts.last_mut() {
+                layout.make_sure();
+            }
+            self.put_record(relation, record);
+        }
+    }
+
+    /// Looks up the row with the key that `row` has; `None`: it is not known.
+    pub(crate) fn find(&mut self, relation: u32, row: impl Row) -> Result<Option<OldRow>, Error> {
+        let Some(table) = self.tables.get(&relation) else {
+            return Ok(None);
+        };
+        self.key.clear();
+        if !table.write_key(relation, row, &mut self.key) {
+            return Ok(None);
+        }
+        let mut bytes = std::mem::take(&mut self.spare);
+        bytes.clear();
+        let found = match self.overlay.get(&self.key) {
+            Found::Removed => false,
+            Found::Value(entry) => table.read(entry, &mut bytes).map(|()| true)?,
+            Found::Nothing => match self.reader.get(&self.key)? {
+                None => false,
+                Some(entry) => table.read(entry.value(), &mut bytes).map(|()| true)?,
+            },
+        };
+        if !found {
+            self.spare = bytes;
+            return Ok(None);
+        }
+        let columns = table.columns;
+        let unknown = {
+            let row = StoredRow::new(&bytes, columns)?;
+            let mut values = row.into_columns().zip(&table.captured);
+            values.position(|(value, captured)| *captured && value == Column::Unchanged)
+        };
+        Ok(Some(OldRow {
+            bytes,
+            columns,
+            unknown,
+        }))
+    }
+
+    /// Gives a row's memory back.
+    pub(crate) fn recycle(&mut self, old: Option<OldRow>) {
+        if let Some(old) = old {
+            self.spare = old.bytes;
+        }
+    }
+
+    /// The name of a relation's column.
+    pub(crate) fn column_name(&self, relation: u32, index: usize) -> String {
+        let layout = self
+            .records
+            .get(&relation)
+            .and_then(|record| record.layouts.last());
+        layout.map_or_else(String::new, |layout| layout.name(index).to_owned())
+    }
+
+    /// Stores a row; `false` if it lacks its key.
+    pub(crate) fn put(&mut self, relation: u32, row: impl Row) -> bool {
+        let Some(table) = self.tables.get(&relation) else {
+            return true;
+        };
+        self.key.clear();
+        if !table.write_key(relation, row, &mut self.key) {
+            return false;
+        }
+        let write = |out: &mut Vec<u8>| entry::write_row(table.layout, row, &table.captured, out);
+        self.overlay.put(&self.key, Some(write));
+        true
+    }
+
+    /// Removes the row with that key; `false` if it lacks it.
+    pub(crate) fn remove(&mut self, relation: u32, row: impl Row) -> bool {
+        let Some(table) = self.tables.get(&relation) else {
+            return true;
+        };
+        self.key.clear();
+        if !table.write_key(relation, row, &mut self.key) {
+            return false;
+        }
+        self.overlay.put(&self.key, None::<fn(&mut Vec<u8>)>);
+        true
+    }
+
+    /// Whether two rows have the same key.
+    pub(crate) fn same_key(&self, relation: u32, one: impl Row, other: impl Row) -> bool {
+        let Some(table) = self.tables.get(&relation) else {
+            return true;
+        };
+        let same = |index: &usize| one.columns().nth(*index) == other.columns().nth(*index);
+        table.identity.iter().all(same)
+    }
+
+    /// Removes all rows of a relation.
+    pub(crate) fn truncate(&mut self, relation: u32) {
+        if !self.tables.contains_key(&relation) {
+            return;
+        }
+        if let Some(mut record) = self.records.remove(&relation) {
+            self.forget_rows(relation, &mut record);
+            if let Some(table) = self.tables.get_mut(&relation) {
+                table.generation = record.generation;
+            }
+            self.put_record(relation, record);
+        }
+    }
+
+    /// Number of the change that comes next.
+    pub(crate) fn end(&self) -> u64 {
+        self.overlay.end()
+    }
+
+    /// Memory of the changes that are in no closed batch, bytes.
+    pub(crate) fn open_bytes(&self) -> usize {
+        self.overlay
+            .bytes_from(self.sealed.unwrap_or(self.released.0))
+    }
+
+    /// A batch is closed whose changes end there.
+    pub(crate) fn seal(&mut self, end: u64) {
+        self.sealed = Some(end);
+    }
+
+    /// The sealed batch is committed, and the position there.
+    pub(crate) fn committed(&mut self, point: Point) {
+        if let Some(end) = self.sealed.take() {
+            self.released = (end, point);
+        }
+    }
+
+    /// Changes that had been published before end there.
+    pub(crate) fn release(&mut self, end: u64, point: Point) {
+        self.released = (end, point);
+    }
+
+    /// Whether nothing more may be read before some of it is written.
+    pub(crate) fn is_full(&self) -> bool {
+        self.overlay.bytes() >= OVERLAY_BYTES_MAX
+    }
+
+    /// Whether something is committed and not written.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.writing.is_some() || self.released.1 != self.recorded.point()
+    }
+
+    /// Starts a write if it is time to. `at_once`: if there is anything to write.
+    pub(crate) fn write(&mut self, at_once: bool, now: Instant) {
+        let (end, point) = self.released;
+        if self.writing.is_some() || point == self.recorded.point() {
+            return;
+        }
+        let waiting = self.overlay.bytes() - self.overlay.bytes_from(end);
+        let due = now.saturating_duration_since(self.wrote_at) >= WRITE_INTERVAL;
+        if at_once || due || waiting >= WRITE_BYTES || self.is_full() {
+            let recorded = Recorded::new(self.recorded.owner.clone(), point);
+            self.writer.write(&self.overlay, end, &recorded);
+            self.writing = Some((end, recorded));
+            self.wrote_at = now;
+        }
+    }
+
+    /// The write under way has ended; never if there is none. Cancel-safe.
+    pub(crate) async fn written(&mut self) -> Result<(), Error> {
+        if self.writing.is_none() {
+            return std::future::pending().await;
+        }
+        self.reader = self.writer.outcome().await?;
+        if let Some((end, recorded)) = self.writing.take() {
+            self.overlay.forget_until(end);
+            self.recorded = recorded;
+        }
+        Ok(())
+    }
+}
+
+impl StoredTable {
+    fn new(record: &TableRecord, captured: Vec<bool>) -> Self {
+        let layout = record.layouts.last();
+        let older = record
+            .layouts
+            .split_last()
+            .map_or(&[][..], |(_, older)| older);
+        let origins = |older: &Layout| layout.map_or_else(Vec::new, |layout| older.origins(layout));
+        StoredTable {
+            generation: record.generation,
+            layout: u32::try_from(older.len()).unwrap_or(u32::MAX),
+            columns: layout.map_or(0, Layout::len),
+            identity: record.identity.clone(),
+            captured,
+            origins: older.iter().map(origins).collect(),
+            sure_from: layout.and_then(Layout::sure_from),
+        }
+    }
+
+    /// Appends a row's key; `false` if it lacks a column of it.
+    fn write_key(&self, relation: u32, row: impl Row, key: &mut Vec<u8>) -> bool {
+        entry::write_prefix(relation, self.generation, key);
+        entry::write_key(row, &self.identity, key)
+    }
+
+    /// Appends an entry's columns as those of the present layout.
+    fn read(&self, entry: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        let (layout, columns) = entry::split_layout(entry)?;
+        if layout == self.layout {
+            out.extend_from_slice(columns);
+            return Ok(());
+        }
+        let index = usize::try_from(layout).unwrap_or(usize::MAX);
+        let origins = self.origins.get(index).ok_or(Error::RowUnreadable)?;
+        entry::translate(columns, origins, out)
+    }
+}
+
+/// Whether rows of the one layout are found by the key of the other.
+fn keeps_key(last: &Layout, old: &[usize], layout: &Layout, new: &[usize]) -> bool {
+    let origins = last.origins(layout);
+    let from = |index: &usize| match origins.get(*index) {
+        Some(Origin::Column(own)) => Some(*own),
+        _ => None,
+    };
+    new.iter()
+        .map(from)
+        .eq(old.iter().map(|index| Some(*index)))
+}
+
+/// The columns of a table as a relation message would name them.
+pub(crate) fn relation_columns(catalog: &TableLayout, names: &[String]) -> Vec<RelationColumn> {
+    let column = |name: &String| {
+        let mut all = catalog.attributes.iter();
+        let found = all.find(|found| !found.dropped && found.name == *name)?;
+        Some(RelationColumn {
+            name: found.name.clone(),
+            identity: false,
+            type_oid: found.type_oid,
+            type_modifier: found.type_modifier,
+        })
+    };
+    names.iter().filter_map(column).collect()
+}
