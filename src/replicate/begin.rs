@@ -360,7 +360,9 @@ impl Opening<'_> {
 /// Settings of the connections that read. While Kafka stalls they read nothing, for as long as it takes:
 /// bytes that wait for our window would count as unacknowledged (tcp(7), TCP_USER_TIMEOUT). Memory for
 /// sorting one chunk: its rows may be cheaper to fetch in the order in which they lie.
-fn reading_options(mut options: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+pub(super) fn reading_options(
+    mut options: Vec<(&'static str, String)>,
+) -> Vec<(&'static str, String)> {
     options.push(("tcp_user_timeout", "0".to_owned()));
     options.push(("work_mem", "64MB".to_owned()));
     options

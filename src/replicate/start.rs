@@ -520,7 +520,7 @@ pub(super) fn transactional_id(kafka: &Kafka, source: &Source) -> String {
     format!("tidewater.{}.{}", kafka.prefix, source.slot)
 }
 
-fn temporary_slot(source: &Source) -> String {
+pub(super) fn temporary_slot(source: &Source) -> String {
     format!("{}_snapshot", source.slot)
 }
 

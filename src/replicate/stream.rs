@@ -23,7 +23,7 @@ use super::machine::{self, Decision, Limits, Progress};
 use super::publisher::{Job, Outcome, Publisher};
 use super::row_store;
 use super::tables::{Tables, TypeNames};
-use crate::event::{Batch, Position, Table};
+use crate::event::{Batch, Lsn, Position, Table};
 use crate::kafka::PositionRecord;
 use crate::pgoutput::Relation;
 use crate::postgres::{Frame, ReplicationStream};
@@ -31,6 +31,8 @@ use crate::step::Steps;
 use crate::telemetry::{self, Stage};
 
 mod ad_hoc;
+
+use ad_hoc::Kept;
 
 /// Status goes to the source at least this often.
 const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -72,6 +74,8 @@ pub(crate) struct Loop {
     awaiting_first: Option<Instant>,
     /// What the reader of ad hoc snapshots has told, until it is taken.
     told: Option<Told>,
+    /// What lies behind the gate of a table without a key, and was read already.
+    kept: Option<Kept>,
 }
 
 impl Loop {
@@ -85,6 +89,7 @@ impl Loop {
             heard: now,
             awaiting_first: Some(now),
             told: None,
+            kept: None,
         }
     }
 }
@@ -99,7 +104,7 @@ impl Stream {
                 return self.drain().await;
             }
             let now = Instant::now();
-            let wake = match self.decide(false, now) {
+            let wake = match self.decide(false, now)? {
                 Decision::CloseAtBoundary | Decision::CloseSplit => continue,
                 Decision::Pause => {
                     // Nothing is read, so nothing can be heard: that is no silence of the source.
@@ -116,13 +121,19 @@ impl Stream {
                         read: false,
                     }
                 }
+                Decision::Fill | Decision::FillUntil(_) if self.is_stopped() => {
+                    match self.stand(now)? {
+                        None => continue,
+                        Some(wait) => wait,
+                    }
+                }
                 Decision::Fill | Decision::FillUntil(_) => {
                     if let Some(read) = self.source.fill().now_or_never() {
                         read?;
                         self.state.heard = now;
                         continue;
                     }
-                    match self.decide(true, now) {
+                    match self.decide(true, now)? {
                         Decision::CloseAtBoundary | Decision::CloseSplit => continue,
                         Decision::Fill | Decision::Pause => Wait {
                             until: None,
@@ -160,6 +171,18 @@ impl Stream {
         Ok(())
     }
 
+    /// What to wait for while the stream stands; what is in the source's socket stays there. `None`: a batch was
+    /// closed.
+    fn stand(&mut self, now: Instant) -> Result<Option<Wait>, Error> {
+        self.state.heard = now;
+        let until = match self.decide(true, now)? {
+            Decision::CloseAtBoundary | Decision::CloseSplit => return Ok(None),
+            Decision::Fill | Decision::Pause => None,
+            Decision::FillUntil(until) => Some(until),
+        };
+        Ok(Some(Wait { until, read: false }))
+    }
+
     /// Applies what the read buffer holds, until it is empty or the batch is full. `false` when the
     /// shutdown came while a relation was looked up: its change has not been applied, and nothing behind it
     /// may be.
@@ -171,9 +194,16 @@ impl Stream {
             if fill.bytes >= self.limits.batch_bytes_max
                 || fill.records >= self.limits.batch_records_max
                 || self.rows_are_full()
+                || self.is_stopped()
             {
                 return Ok(true);
             }
+            if let Some(kept) = self.take_kept() {
+                // It begins a transaction, or is a message alone: there is no relation to look up.
+                self.capture.apply(kept.arrival(), now, now_us)?;
+                continue;
+            }
+            let gate = self.ad_hoc.gate().filter(|_| !self.capture.is_open());
             let arrival = match self.source.next_frame()? {
                 None => return Ok(true),
                 Some(Frame::XLogData { start, data, .. }) => Arrival {
@@ -195,17 +225,18 @@ impl Stream {
                     reply_requested,
                     ..
                 }) => {
-                    self.capture.advance(end);
-                    if reply_requested {
-                        self.state.status_due = now;
-                    }
-                    self.progress.read_to(self.capture.resume());
+                    let end = gate.map_or(end, |gate| gate.up_to(end));
+                    self.on_keepalive(end, reply_requested, now);
                     continue;
                 }
             };
             if let Some(since) = self.state.awaiting_first.take() {
                 // The server decodes from the slot's restart_lsn, and a transaction whole.
                 tracing::info!(waited = ?now.duration_since(since), "first change arrived");
+            }
+            if gate.is_some_and(|gate| gate.bars(arrival.data)) {
+                self.state.kept = Some(Kept::new(arrival));
+                return Ok(true);
             }
             if let Some(mut relation) = self.capture.apply(arrival, now, now_us)? {
                 let data = arrival.data.to_vec();
@@ -225,6 +256,14 @@ impl Stream {
             }
             self.progress.read_to(self.capture.resume());
         }
+    }
+
+    fn on_keepalive(&mut self, end: Lsn, reply_requested: bool, now: Instant) {
+        self.capture.advance(end);
+        if reply_requested {
+            self.state.status_due = now;
+        }
+        self.progress.read_to(self.capture.resume());
     }
 
     /// Looks a relation up. `false` when the shutdown came first.
@@ -340,7 +379,7 @@ impl Stream {
     async fn publish_whole(&mut self) -> Result<(), Error> {
         self.settle().await?;
         if self.capture.fill().whole_records > 0 {
-            self.close(false, Instant::now());
+            self.close(false, Instant::now())?;
             self.settle().await?;
         }
         Ok(())
@@ -393,27 +432,27 @@ impl Stream {
     }
 
     /// Closes the batch if it is time to, and says what was decided.
-    fn decide(&mut self, socket_empty: bool, now: Instant) -> Decision {
+    fn decide(&mut self, socket_empty: bool, now: Instant) -> Result<Decision, Error> {
         let fill = self.capture.fill();
         let decision =
             machine::decide(&fill, self.state.publisher, socket_empty, now, &self.limits);
         match decision {
-            Decision::CloseAtBoundary => self.close(false, now),
-            Decision::CloseSplit => self.close(true, now),
+            Decision::CloseAtBoundary => self.close(false, now)?,
+            Decision::CloseSplit => self.close(true, now)?,
             Decision::Fill | Decision::FillUntil(_) | Decision::Pause => {}
         }
         if fill.records == 0
             && matches!(self.state.publisher, machine::Publisher::Idle { .. })
             && self.progress.idle_record_due(now, &self.limits)
         {
-            self.close(false, now);
-            return Decision::CloseAtBoundary;
+            self.close(false, now)?;
+            return Ok(Decision::CloseAtBoundary);
         }
         self.decide_beside(decision, now)
     }
 
     /// Hands the batch to the publisher and goes on with the spare one.
-    fn close(&mut self, split: bool, now: Instant) {
+    fn close(&mut self, split: bool, now: Instant) -> Result<(), Error> {
         let (spare, times) = self.state.spare.take().unwrap_or_default();
         let oldest = self.capture.fill().oldest.unwrap_or(now);
         let mut closed = self.capture.close(split, spare, times);
@@ -435,7 +474,7 @@ impl Stream {
             self.ad_hoc.take_up(request, now_us);
         }
         if !split {
-            self.publish_beside(closed.point.resume, now, &mut closed.batch);
+            self.publish_beside(closed.point.resume, now, &mut closed.batch)?;
         }
         if self.ad_hoc.has_entries() {
             self.record.ad_hoc_changes += 1;
@@ -451,6 +490,7 @@ impl Stream {
             entries,
             commit_times_us: closed.commit_times_us,
         });
+        Ok(())
     }
 
     async fn on_outcome(&mut self, outcome: Outcome) -> Result<(), Error> {
@@ -535,7 +575,7 @@ impl Stream {
                 return Ok(());
             }
             if idle && self.capture.fill().whole_records > 0 {
-                self.close(false, Instant::now());
+                self.close(false, Instant::now())?;
             }
             tokio::select! {
                 biased;

@@ -15,30 +15,31 @@
 //! published, and when, is the `window`'s to say.
 
 mod command;
+mod encoding;
+mod gate;
 mod message;
 mod reader;
 mod requests;
 mod rows;
 mod visibility;
+mod whole;
 mod window;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::encoding::Encoding;
 use self::reader::{ChunkOrder, Description, Order, Reader, Setup};
 use self::requests::{Next, Requests};
 use super::Error;
 use super::capture::CapturedTable;
 use super::snapshot::Pace;
-use crate::event::{
-    Batch, Change, EncodeError, Encoder, Epoch, Lsn, PassedRows, Plan, Position, SnapshotFlag,
-    SnapshotRead, Table,
-};
+use crate::event::{Batch, Change, Encoder, Epoch, Lsn, Position, SnapshotRead, Table};
 use crate::kafka::{AdHocRecords, Entry, RequestTable};
-use crate::postgres::{Excess, RowBody};
 use crate::telemetry;
 
 pub use command::{Ask, Asked, ask, asked};
+pub(crate) use gate::Gate;
 pub(crate) use reader::Told;
 pub(crate) use rows::write_key;
 pub(crate) use window::{Again, Window};
@@ -71,6 +72,8 @@ pub(crate) struct AdHoc {
     doing: Doing,
     /// The table that is read.
     table: Option<Reading>,
+    /// Rows that are held, of a table without a key.
+    part: Option<whole::Part>,
     pace: Pace,
     pause: Duration,
     not_before: Instant,
@@ -87,6 +90,16 @@ enum Doing {
     Reading,
     /// The chunk waits for its place in the stream.
     Holding(Held),
+    /// A table without a key waits for the stream to stand still.
+    Stopping,
+    /// The reader makes the point that it is read at.
+    Anchoring,
+    /// The stream has to run up to that point.
+    RunningUp(Lsn),
+    /// The reader reads on; whether these are the first rows.
+    ReadingPart(Lsn, bool),
+    /// Rows wait for their place in the stream.
+    HoldingPart(Lsn, bool),
 }
 
 /// A request, and a table of it.
@@ -138,6 +151,7 @@ impl AdHoc {
             reader: None,
             doing: Doing::Nothing,
             table: None,
+            part: None,
             pace: Pace::new(source.snapshot_rows_per_second, 0),
             pause: PAUSE_MIN,
             not_before: now,
@@ -168,10 +182,16 @@ impl AdHoc {
 
     /// What the reader tells next; never, while it is asked for nothing. Cancel-safe.
     pub(crate) async fn told(&mut self) -> Told {
+        let is_asked = match self.doing {
+            Doing::Asking(..) | Doing::Reading | Doing::Anchoring | Doing::ReadingPart(..) => true,
+            Doing::Nothing
+            | Doing::Holding(_)
+            | Doing::Stopping
+            | Doing::RunningUp(_)
+            | Doing::HoldingPart(..) => false,
+        };
         match &mut self.reader {
-            Some(reader) if matches!(self.doing, Doing::Asking(..) | Doing::Reading) => {
-                reader.told().await
-            }
+            Some(reader) if is_asked => reader.told().await,
             _ => std::future::pending().await,
         }
     }
@@ -187,9 +207,65 @@ impl AdHoc {
         idle.then_some(self.not_before)
     }
 
-    /// Whether a chunk is held.
-    pub(crate) fn is_holding(&self) -> bool {
-        matches!(self.doing, Doing::Holding(_))
+    /// Whether rows are held.
+    fn is_holding(&self) -> bool {
+        matches!(self.doing, Doing::Holding(_) | Doing::HoldingPart(..))
+    }
+
+    /// Whether rows are held that may be published between two transactions, the first of which ends at `resume`.
+    pub(crate) fn is_due(&self, window: &Window, resume: Lsn) -> bool {
+        match self.doing {
+            Doing::Holding(_) => window.is_due(resume),
+            Doing::HoldingPart(..) => true,
+            Doing::Nothing
+            | Doing::Asking(..)
+            | Doing::Reading
+            | Doing::Stopping
+            | Doing::Anchoring
+            | Doing::RunningUp(_)
+            | Doing::ReadingPart(..) => false,
+        }
+    }
+
+    /// How far the stream may go: a table without a key is read while it stands still.
+    pub(crate) fn gate(&self) -> Option<Gate> {
+        match self.doing {
+            Doing::Stopping | Doing::Anchoring => Some(Gate::Here),
+            Doing::RunningUp(point)
+            | Doing::ReadingPart(point, _)
+            | Doing::HoldingPart(point, _) => Some(Gate::At(point)),
+            Doing::Nothing | Doing::Asking(..) | Doing::Reading | Doing::Holding(_) => None,
+        }
+    }
+
+    /// The stream stands where the gate is.
+    pub(crate) fn stopped(&mut self) -> Result<(), Error> {
+        match self.doing {
+            Doing::Stopping => {
+                if let Some(table) = &self.table {
+                    let order = Order::Anchor(Arc::clone(&table.description));
+                    self.doing = Doing::Anchoring;
+                    return self.order(order);
+                }
+            }
+            Doing::RunningUp(point) => {
+                if let Some(table) = &mut self.table {
+                    table.begun = Some(Position::new(self.epoch, point, 0));
+                    let name = &table.description.published.table;
+                    tracing::info!(table = %name, %point, "the stream stands while a table without a key is read");
+                }
+                self.doing = Doing::ReadingPart(point, true);
+                return self.order(Order::Rows);
+            }
+            Doing::Nothing
+            | Doing::Asking(..)
+            | Doing::Reading
+            | Doing::Holding(_)
+            | Doing::Anchoring
+            | Doing::ReadingPart(..)
+            | Doing::HoldingPart(..) => {}
+        }
+        Ok(())
     }
 
     /// Begins what is next, when it is time to. `resume`: where the stream stands.
@@ -225,6 +301,8 @@ impl AdHoc {
                     self.table = None;
                     self.doing = Doing::Asking(request, Some(oid));
                     self.order(Order::Describe(oid))?;
+                } else if reading.is_some_and(|table| table.description.read.key.is_empty()) {
+                    self.doing = Doing::Stopping;
                 } else {
                     return self.read_chunk(resume);
                 }
@@ -235,8 +313,10 @@ impl AdHoc {
 
     /// Whether the table that is read is no longer to be read.
     fn is_interrupted(&self) -> bool {
+        // A table without a key that is begun is voided, and has to be read to its end.
         let wanted = |table: &Reading| self.requests.is_wanted(&table.request, table.oid);
-        self.table.as_ref().is_some_and(|table| !wanted(table))
+        let open = self.gate().is_none();
+        open && self.table.as_ref().is_some_and(|table| !wanted(table))
     }
 
     fn order(&mut self, order: Order) -> Result<(), Error> {
@@ -274,9 +354,16 @@ impl AdHoc {
 
     /// Takes what the reader has told.
     pub(crate) fn take(&mut self, told: Told, window: &mut Window, now: Instant, now_us: i64) {
-        let asked = match std::mem::replace(&mut self.doing, Doing::Nothing) {
-            Doing::Asking(request, oid) => Some((request, oid)),
-            Doing::Nothing | Doing::Reading | Doing::Holding(_) => None,
+        let (asked, reading) = match std::mem::replace(&mut self.doing, Doing::Nothing) {
+            Doing::Asking(request, oid) => (Some((request, oid)), None),
+            Doing::ReadingPart(point, first) => (None, Some((point, first))),
+            Doing::Nothing
+            | Doing::Reading
+            | Doing::Holding(_)
+            | Doing::Stopping
+            | Doing::Anchoring
+            | Doing::RunningUp(_)
+            | Doing::HoldingPart(..) => (None, None),
         };
         match told {
             Told::LookedUp(found) => {
@@ -285,6 +372,14 @@ impl AdHoc {
             }
             Told::Described(described) => self.described(asked, *described, now_us),
             Told::Gone => self.gone(asked, now_us),
+            Told::Anchored(point) => self.doing = Doing::RunningUp(point),
+            Told::Rows(part) => {
+                self.pause = PAUSE_MIN;
+                if let Some((point, first)) = reading {
+                    self.part = Some(*part);
+                    self.doing = Doing::HoldingPart(point, first);
+                }
+            }
             Told::Altered => {
                 window.shut();
                 self.table = None;
@@ -329,23 +424,15 @@ impl AdHoc {
         let Some((request, oid, table)) = self.asked(asked, now_us) else {
             return;
         };
-        if description.read.key.is_empty() {
-            let name = description.published.table.to_string();
-            self.requests.fail(
-                &request,
-                format!("table {name} has no key that its rows could be told apart by"),
-                now_us,
-            );
-            return;
-        }
-        let same = table.identity == description.identity
+        let same = !description.read.key.is_empty()
+            && table.identity == description.identity
             && table.begun.is_some_and(|begun| begun.epoch == self.epoch);
         if !same {
             if table.begun.is_some() {
                 tracing::warn!(
                     table = %table.table,
-                    "the table was altered, truncated or rewritten since its snapshot was begun: it is read \
-                     from its beginning"
+                    "the table is read from its beginning: it has no key, or was altered, truncated or \
+                     rewritten since its snapshot was begun"
                 );
             }
             self.requests.begin_anew(&request, oid, &description);
@@ -418,8 +505,83 @@ impl AdHoc {
         table.is_some_and(|table| table.captured.is_some())
     }
 
-    /// Appends what is left of the chunk that is held to a batch that ends at `resume`, between two transactions.
+    /// Appends the rows that are held to a batch that ends at `resume`, between two transactions.
     pub(crate) fn publish(
+        &mut self,
+        window: &mut Window,
+        resume: Lsn,
+        now: Instant,
+        now_us: i64,
+        out: &mut Batch,
+    ) -> Result<(), Error> {
+        if let Doing::HoldingPart(point, first) = self.doing {
+            return self.publish_part(point, first, now_us, out);
+        }
+        self.publish_chunk(window, resume, now, now_us, out);
+        Ok(())
+    }
+
+    fn publish_part(
+        &mut self,
+        point: Lsn,
+        first: bool,
+        now_us: i64,
+        out: &mut Batch,
+    ) -> Result<(), Error> {
+        self.doing = Doing::Nothing;
+        let (Some(part), Some(table)) = (self.part.take(), self.table.as_ref()) else {
+            return Ok(());
+        };
+        let Some(captured) = &table.captured else {
+            return Ok(());
+        };
+        let position = Position::new(self.epoch, point, 0);
+        self.encoder.begin_incremental(&SnapshotRead {
+            position,
+            exported_at_us: part.read_at_us,
+        });
+        let failed = |source| Error::Encode { lsn: point, source };
+        if first {
+            let change = Change {
+                lsn: point,
+                ordinal: 0,
+                now_us,
+            };
+            self.encoder
+                .truncate(&captured.plan, change, captured.partitions, out)
+                .map_err(failed)?;
+        }
+        let mut encoding = Encoding {
+            encoder: &mut self.encoder,
+            plan: &captured.plan,
+            position,
+            passed_over: self.passed_over,
+            now_us,
+        };
+        // What was there before is voided by now: a row that cannot be encoded ends the stream.
+        let mut rows = part.rows.left();
+        rows.try_for_each(|row| encoding.append(row, out))
+            .map_err(failed)?;
+        drop(rows);
+        let rows = part.rows.read();
+        telemetry::snapshot_rows(rows);
+        let (request, oid) = (table.request.clone(), table.oid);
+        let (topic, partitions) = (captured.plan.topic(), captured.partitions);
+        self.requests
+            .chunk_published(&request, oid, position, None, rows, now_us);
+        if !part.last {
+            self.doing = Doing::ReadingPart(point, false);
+            return self.order(Order::Rows);
+        }
+        self.table = None;
+        if let Some(lowest) = self.requests.table_finished(&request, oid, now_us) {
+            Encoder::snapshot_end(topic, partitions, lowest, part.read_at_us, out);
+        }
+        Ok(())
+    }
+
+    /// Appends what is left of the chunk that is held.
+    fn publish_chunk(
         &mut self,
         window: &mut Window,
         resume: Lsn,
@@ -502,48 +664,6 @@ impl AdHoc {
                 "an ad hoc snapshot is under way; what remains is an estimate"
             );
         }
-    }
-}
-
-/// What rows that are read beside the stream become.
-struct Encoding<'a> {
-    encoder: &'a mut Encoder,
-    plan: &'a Plan,
-    position: Position,
-    passed_over: Option<u32>,
-    now_us: i64,
-}
-
-impl Encoding<'_> {
-    /// Appends a row, or tells of one that is too large, if that is what happens with it.
-    fn append(&mut self, row: RowBody<'_>, out: &mut Batch) -> Result<(), EncodeError> {
-        // It was read as one before.
-        let Ok((row, excess)) = rows::columns(row) else {
-            return Ok(());
-        };
-        let (plan, flag) = (self.plan, SnapshotFlag::True);
-        let result = match excess {
-            None => self.encoder.read(plan, self.now_us, flag, row, out),
-            Some(Excess { bytes, bytes_max }) => Err(EncodeError::ChangeTooLarge {
-                of: plan.titled(),
-                bytes,
-                bytes_max,
-            }),
-        };
-        let Err(error) = result else { return Ok(()) };
-        let (Some(size), Some(topic)) = (error.too_large(), self.passed_over) else {
-            return Err(error);
-        };
-        let change = Change {
-            lsn: self.position.commit_lsn,
-            ordinal: self.position.ordinal,
-            now_us: self.now_us,
-        };
-        let rows = PassedRows::Read(row);
-        self.encoder
-            .pass_over(topic, plan, rows, change, size, out)?;
-        telemetry::passed_over(&plan.full_name(), self.position, size);
-        Ok(())
     }
 }
 

@@ -11,8 +11,9 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-use super::rows::{Rows, columns, write_key};
+use super::rows::{Rows, columns, is_canonical, write_key};
 use super::visibility::Visibility;
+use super::whole::{Part, Whole};
 use super::window::Chunk;
 use crate::config::settings::{Kafka, Source};
 use crate::connection::{self, Database};
@@ -42,6 +43,10 @@ pub(super) enum Order {
     Describe(u32),
     /// Rows of it.
     Chunk(ChunkOrder),
+    /// All of it as of one point, which is told.
+    Anchor(Arc<Description>),
+    /// The next rows as of that point.
+    Rows,
 }
 
 /// Rows of a table in the order of its keys.
@@ -78,6 +83,10 @@ pub(crate) enum Told {
     Altered,
     /// Rows of it.
     Chunk(Box<ReadChunk>),
+    /// The point that the table is read at.
+    Anchored(Lsn),
+    /// Rows as of that point.
+    Rows(Box<Part>),
     /// It did not work.
     Failed(Error),
 }
@@ -186,6 +195,8 @@ fn work(
     let mut work = Work {
         setup,
         connections: None,
+        whole: None,
+        stop: stop.clone(),
     };
     while let Ok(order) = orders.recv() {
         let carried_out = runtime.block_on(async {
@@ -208,6 +219,9 @@ struct Work {
     setup: Setup,
     /// Taken while they are used: after a failure there are none.
     connections: Option<Connections>,
+    /// The table without a key that is read.
+    whole: Option<Whole>,
+    stop: CancellationToken,
 }
 
 struct Connections {
@@ -222,7 +236,28 @@ impl Work {
             None => self.connect().await?,
         };
         let catalog = &connections.catalog;
+        // What was left in the midst is not gone on with.
+        let whole = self.whole.take().filter(|_| matches!(order, Order::Rows));
         let told = match order {
+            Order::Anchor(table) => {
+                let source = &self.setup.source;
+                let (whole, point) = Whole::begin(
+                    source,
+                    held_bytes_max(&self.setup.kafka),
+                    catalog,
+                    &table,
+                    &self.stop,
+                )
+                .await?;
+                self.whole = Some(whole);
+                Ok(Told::Anchored(point))
+            }
+            Order::Rows => {
+                let mut whole = whole.ok_or(Error::SnapshotUnreadable)?;
+                let told = whole.rows().await?;
+                self.whole = Some(whole);
+                Ok(told)
+            }
             Order::LookUp(patterns) => self.look_up(catalog, &patterns).await,
             Order::Describe(oid) => self.describe(catalog, oid).await,
             Order::Chunk(order) => self.chunk(&mut connections, &order).await,
@@ -304,9 +339,16 @@ impl Work {
             return Ok(Told::Gone);
         };
         let shape = shape.with_columns(&published.columns);
+        let mut read = snapshot_table(&shape, &published, &selection.columns);
+        let columns = shape.columns.iter().map(|column| &column.shape);
+        let of_key = |index| read.key.iter().any(|key| key.index == index);
+        let mut of_key = columns.enumerate().filter(|(index, _)| of_key(*index));
+        if !of_key.all(|(_, column)| is_canonical(column)) {
+            read.key.clear();
+        }
         Ok(Told::Described(Box::new(Description {
             table: selection.select(shape.to_table(), &shape.identity())?,
-            read: snapshot_table(&shape, &published, &selection.columns),
+            read,
             published,
             identity,
         })))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::event::{Column, Row};
+use crate::event::{Column, ColumnShape, Row, TypeShape};
 use crate::pgoutput::{ParseError, Tuple};
 use crate::postgres::{Excess, RowBody};
 
@@ -121,6 +121,21 @@ pub(crate) fn write_key<R: Row>(
         }
     }
     true
+}
+
+/// Whether a value always has one text: a name, as a regclass shows it, depends on what there is besides, and
+/// money on a setting.
+pub(crate) fn is_canonical(column: &ColumnShape) -> bool {
+    const MONEY: u32 = 790;
+    const NAMES: [u32; 11] = [
+        24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191,
+    ];
+    let oid = match &column.resolved {
+        None => column.type_oid,
+        Some(TypeShape::Builtin(base)) => *base,
+        Some(_) => return true,
+    };
+    oid != MONEY && !NAMES.contains(&oid)
 }
 
 #[cfg(test)]

@@ -28,4 +28,4 @@ pub(crate) use ledger::{Ledger, compare, compare_ranges, orders};
 pub(crate) use pace::Pace;
 pub(crate) use plan::{ReadTable, Snapshot};
 pub(crate) use remaining::Remaining;
-pub(crate) use worker::{Reading, Standby, WorkerSettings};
+pub(crate) use worker::{Reading, Standby, WorkerSettings, see};

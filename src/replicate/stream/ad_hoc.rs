@@ -7,8 +7,35 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Decision, LookUp, Stream, machine, unix_time_us};
 use crate::event::{Batch, Lsn, Position};
+use crate::postgres::Excess;
 use crate::replicate::Error;
-use crate::replicate::capture::Point;
+use crate::replicate::ad_hoc::Gate;
+use crate::replicate::capture::{Arrival, Point};
+
+/// A message that lies behind the gate.
+pub(super) struct Kept {
+    lsn: Lsn,
+    data: Vec<u8>,
+    excess: Option<Excess>,
+}
+
+impl Kept {
+    pub(super) fn new(arrival: Arrival<'_>) -> Kept {
+        Kept {
+            lsn: arrival.lsn,
+            data: arrival.data.to_vec(),
+            excess: arrival.excess,
+        }
+    }
+
+    pub(super) fn arrival(&self) -> Arrival<'_> {
+        Arrival {
+            lsn: self.lsn,
+            data: &self.data,
+            excess: self.excess,
+        }
+    }
+}
 
 impl Stream {
     /// Takes what the reader has told, and begins what is next. `false` when the shutdown came meanwhile.
@@ -26,8 +53,7 @@ impl Stream {
             self.ad_hoc.take(told, window, now, now_us);
         }
         let resume = self.capture.resume();
-        if self.ad_hoc.is_holding()
-            && self.capture.window().is_due(resume)
+        if self.ad_hoc.is_due(self.capture.window(), resume)
             && let Some(table) = self.ad_hoc.unplanned()
         {
             // Not before: what is streamed from here on knows no older form of the table.
@@ -42,6 +68,9 @@ impl Stream {
                 self.ad_hoc.plan(captured);
             }
             self.publish_schemas().await?;
+        }
+        if self.is_stopped() {
+            self.ad_hoc.stopped()?;
         }
         let window = self.capture.window();
         if let Some(watched) = self.ad_hoc.proceed(window, resume, now, now_us)? {
@@ -61,7 +90,23 @@ impl Stream {
 
     fn has_due_chunk(&mut self) -> bool {
         let resume = self.capture.resume();
-        self.ad_hoc.is_planned() && self.capture.window().is_due(resume)
+        self.ad_hoc.is_planned() && self.ad_hoc.is_due(self.capture.window(), resume)
+    }
+
+    /// Whether the stream stands, so that a table without a key can be read.
+    pub(super) fn is_stopped(&self) -> bool {
+        let standing = match self.ad_hoc.gate() {
+            None => false,
+            Some(Gate::Here) => true,
+            Some(Gate::At(point)) => self.state.kept.is_some() || self.capture.resume() >= point,
+        };
+        standing && !self.capture.is_open()
+    }
+
+    /// What was kept, once the gate is open.
+    pub(super) fn take_kept(&mut self) -> Option<Kept> {
+        let open = self.ad_hoc.gate().is_none();
+        self.state.kept.take_if(|_| open)
     }
 
     /// Whether a transaction has been published in part, and no whole one since.
@@ -71,30 +116,40 @@ impl Stream {
     }
 
     /// Closes the batch for an ad hoc snapshot, where nothing else does.
-    pub(super) fn decide_beside(&mut self, decision: Decision, now: Instant) -> Decision {
+    pub(super) fn decide_beside(
+        &mut self,
+        decision: Decision,
+        now: Instant,
+    ) -> Result<Decision, Error> {
         let waits = matches!(decision, Decision::Fill | Decision::FillUntil(_));
         let machine::Publisher::Idle { acknowledged } = self.state.publisher else {
-            return decision;
+            return Ok(decision);
         };
         if !waits || !self.is_due_beside() {
-            return decision;
+            return Ok(decision);
         }
         let spaced = acknowledged.map_or(now, |at| at + self.limits.commit_spacing);
         if now < spaced {
-            return Decision::FillUntil(spaced);
+            return Ok(Decision::FillUntil(spaced));
         }
-        self.close(false, now);
-        Decision::CloseAtBoundary
+        self.close(false, now)?;
+        Ok(Decision::CloseAtBoundary)
     }
 
     /// Appends the chunk that is due to a batch of whole transactions that ends at `resume`.
-    pub(super) fn publish_beside(&mut self, resume: Lsn, now: Instant, batch: &mut Batch) {
+    pub(super) fn publish_beside(
+        &mut self,
+        resume: Lsn,
+        now: Instant,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
         let window = self.capture.window();
-        if self.ad_hoc.is_planned() && window.is_due(resume) {
+        if self.ad_hoc.is_planned() && self.ad_hoc.is_due(window, resume) {
             self.ad_hoc
-                .publish(window, resume, now, unix_time_us(), batch);
+                .publish(window, resume, now, unix_time_us(), batch)?;
             self.steps.at("ad-hoc.appended");
         }
+        Ok(())
     }
 
     /// When there is something to do for an ad hoc snapshot.
