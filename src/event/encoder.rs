@@ -518,7 +518,7 @@ impl Encoder {
         }
         let bytes = &mut out.bytes;
         let start = bytes.len();
-        plan.value_frame.open(bytes);
+        plan.frames.value.open(bytes);
         bytes.extend_from_slice(br#"{"before":"#);
         match before {
             Some(row) => write_image(plan, row, &mut self.scratch, bytes).map(|_| ())?,
@@ -550,7 +550,8 @@ impl Encoder {
         start: usize,
         out: &mut Batch,
     ) -> Result<Range<usize>, EncodeError> {
-        plan.value_frame
+        plan.frames
+            .value
             .close(start, &mut self.framing, &mut out.bytes)
             .map_err(|failed| failed.of_table(plan.full_name()))?;
         Ok(start..out.bytes.len())

@@ -1,11 +1,54 @@
-//! `Frame`: what stands around a key's or a value's JSON, or what it is turned into.
+//! `Frames`: what stands around the JSON of a topic's keys and values, or what it is turned into.
 
 use super::avro::{self, Misfit, Node};
 use super::encoder::Encoding;
 use super::error::EncodeError;
-use super::schema::{Schema, render_connect};
+use super::schema::{Schema, Schemas, render_connect};
 
-/// Of the keys or of the values of one table.
+/// Of the keys and of the values of one topic's records.
+#[derive(Clone, Debug)]
+pub struct Frames {
+    pub(super) key: Frame,
+    pub(super) value: Frame,
+}
+
+impl Frames {
+    /// JSON without a schema.
+    pub(super) const BARE: Frames = Frames {
+        key: Frame::Bare,
+        value: Frame::Bare,
+    };
+
+    pub(super) fn of(schemas: &Schemas, encoding: Encoding) -> Self {
+        let key = schemas.key.as_ref();
+        Frames {
+            key: key.map_or(Frame::Bare, |key| Frame::of(key, encoding)),
+            value: Frame::of(&schemas.value, encoding),
+        }
+    }
+
+    /// The Avro schema of the keys, which the registry has to give an id to before the first record.
+    pub fn key_schema(&self) -> Option<&str> {
+        self.key.schema()
+    }
+
+    /// The Avro schema of the values, which the registry has to give an id to before the first record.
+    pub fn value_schema(&self) -> Option<&str> {
+        self.value.schema()
+    }
+
+    /// Sets the id of [`Frames::key_schema`].
+    pub fn identify_key(&mut self, id: u32) {
+        self.key.identify(id);
+    }
+
+    /// Sets the id of [`Frames::value_schema`].
+    pub fn identify_value(&mut self, id: u32) {
+        self.value.identify(id);
+    }
+}
+
+/// Of the keys or of the values of one topic.
 #[derive(Clone, Debug)]
 pub(super) enum Frame {
     /// The JSON alone.

@@ -41,7 +41,7 @@ impl Encoder {
             return Ok(());
         }
         let start = out.bytes.len();
-        plan.value_frame.open(&mut out.bytes);
+        plan.frames.value.open(&mut out.bytes);
         out.bytes
             .extend_from_slice(br#"{"before":null,"after":null,"#);
         self.source(change, &plan.source, &mut out.bytes);

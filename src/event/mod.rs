@@ -59,6 +59,7 @@ pub use encoder::{
 pub use envelope::{Envelope, MessageBlock, Operation, Source};
 pub use error::{EncodeError, TooLarge};
 pub use extra::{Extra, Extras};
+pub use frame::Frames;
 pub use image::Filled;
 pub use key_range::{KeyOrder, KeyRange};
 pub use lsn::{Lsn, ParseLsnError};

@@ -2,7 +2,7 @@
 
 use super::debezium::Form;
 use super::encoder::{Encoding, Format};
-use super::frame::Frame;
+use super::frame::Frames;
 use super::json;
 use super::kind::Kind;
 use super::schema::Schemas;
@@ -23,8 +23,7 @@ pub struct Plan {
     pub(super) header_key: Option<Box<[KeyColumn]>>,
     /// `shop","table":"orders`, which goes between the quotes of `"schema":"…"`.
     pub(super) source: Box<[u8]>,
-    pub(super) key_frame: Frame,
-    pub(super) value_frame: Frame,
+    pub(super) frames: Frames,
     /// What follows the key's columns, where that is more than the closing brace.
     pub(super) key_end: Option<Box<[u8]>>,
 }
@@ -248,40 +247,27 @@ impl Plan {
             key,
             source: source.into(),
             key_end: None,
-            key_frame: Frame::Bare,
-            value_frame: Frame::Bare,
+            frames: Frames::BARE,
         }
     }
 
     /// The same in an encoding with schemas.
     #[must_use]
     pub(super) fn framed(self, schemas: &Schemas, encoding: Encoding) -> Self {
-        let key = schemas.key.as_ref();
         Plan {
-            key_frame: key.map_or(Frame::Bare, |key| Frame::of(key, encoding)),
-            value_frame: Frame::of(&schemas.value, encoding),
+            frames: Frames::of(schemas, encoding),
             ..self
         }
     }
 
-    /// The Avro schema of the keys, which the registry has to give an id to before the first row.
-    pub fn key_schema(&self) -> Option<&str> {
-        self.key_frame.schema()
+    /// What stands around its keys and values.
+    pub fn frames(&self) -> &Frames {
+        &self.frames
     }
 
-    /// The Avro schema of the values, which the registry has to give an id to before the first row.
-    pub fn value_schema(&self) -> Option<&str> {
-        self.value_frame.schema()
-    }
-
-    /// Sets the id of [`Plan::key_schema`].
-    pub fn identify_key(&mut self, id: u32) {
-        self.key_frame.identify(id);
-    }
-
-    /// Sets the id of [`Plan::value_schema`].
-    pub fn identify_value(&mut self, id: u32) {
-        self.value_frame.identify(id);
+    /// The same, for the registry's ids to be set.
+    pub fn frames_mut(&mut self) -> &mut Frames {
+        &mut self.frames
     }
 
     /// Adds a field of text to every key that has a column.

@@ -79,7 +79,7 @@ impl Encoder {
         out: &mut Batch,
     ) -> Result<Range<usize>, EncodeError> {
         let start = out.bytes.len();
-        plan.value_frame.open(&mut out.bytes);
+        plan.frames.value.open(&mut out.bytes);
         let unchanged = write_image(plan, row, &mut self.scratch, &mut out.bytes)?;
         if unchanged {
             return Err(not_sent(plan, row));

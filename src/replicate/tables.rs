@@ -14,7 +14,7 @@ use super::{Context, Error};
 use crate::config::settings::{Kafka, OnTooLarge};
 use crate::connection::Database;
 use crate::event::selection::Selection;
-use crate::event::{Batch, ColumnShape, Encoder, Plan, Position, ReplicaIdentity, Table};
+use crate::event::{Batch, ColumnShape, Encoder, Frames, Plan, Position, ReplicaIdentity, Table};
 use crate::kafka::{self, Admin, TopicRecord, TopicSpec, topics};
 use crate::pgoutput::Relation;
 use crate::postgres::{self, Patterns, TableName, TableShape};
@@ -139,19 +139,25 @@ impl Tables {
         topics::routed(&self.selection, &self.kafka.prefix, schema, table)
     }
 
-    /// Has the plan's schemas registered, if it has any: as `<topic>-key` and `<topic>-value`.
+    /// Has the plan's schemas registered, if it has any.
     pub(crate) async fn identify(&self, plan: &mut Plan) -> Result<(), Error> {
+        let topic = self.topic_name(plan.schema(), plan.table());
+        self.identify_frames(&topic, plan.frames_mut()).await
+    }
+
+    /// Has the schemas of a topic's records registered, if they have any: as `<topic>-key` and
+    /// `<topic>-value`.
+    async fn identify_frames(&self, topic: &str, frames: &mut Frames) -> Result<(), Error> {
         let Some(registry) = &self.registry else {
             return Ok(());
         };
-        let topic = self.topic_name(plan.schema(), plan.table());
-        if let Some(schema) = plan.key_schema() {
+        if let Some(schema) = frames.key_schema() {
             let id = registry.identify(&format!("{topic}-key"), schema).await?;
-            plan.identify_key(id);
+            frames.identify_key(id);
         }
-        if let Some(schema) = plan.value_schema() {
+        if let Some(schema) = frames.value_schema() {
             let id = registry.identify(&format!("{topic}-value"), schema).await?;
-            plan.identify_value(id);
+            frames.identify_value(id);
         }
         Ok(())
     }

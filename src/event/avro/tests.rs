@@ -260,14 +260,24 @@ fn a_standard_decoder_reads_what_the_json_says() {
         let expected = history(&mut in_json, &plan, &columns);
         let mut in_avro = encoder(format);
         let mut plan = in_avro.compile(&table(&columns), 0);
-        plan.identify_key(70_000);
-        plan.identify_value(8);
+        plan.frames_mut().identify_key(70_000);
+        plan.frames_mut().identify_value(8);
         let found = history(&mut in_avro, &plan, &columns);
         assert_eq!(found.records.len(), expected.records.len());
         for (found_record, record) in found.records.iter().zip(&expected.records) {
             for (range, json, schema, id) in [
-                (&found_record.key, &record.key, plan.key_schema(), 70_000),
-                (&found_record.value, &record.value, plan.value_schema(), 8),
+                (
+                    &found_record.key,
+                    &record.key,
+                    plan.frames().key_schema(),
+                    70_000,
+                ),
+                (
+                    &found_record.value,
+                    &record.value,
+                    plan.frames().value_schema(),
+                    8,
+                ),
             ] {
                 let json = json
                     .as_ref()
@@ -314,7 +324,7 @@ fn what_a_schema_has_no_room_for_is_refused() {
             ..table(&columns)
         };
         let mut plan = encoder.compile(&table, 0);
-        plan.identify_value(1);
+        plan.frames_mut().identify_value(1);
         let mut batch = Batch::default();
         let row = &[Text(b"{{1},{2}}")][..];
         let refused = encoder.insert(&plan, CHANGE, row, &mut batch).unwrap_err();

@@ -65,7 +65,7 @@ impl Encoder {
             return Ok(None);
         }
         let start = out.bytes.len();
-        let frame = &plan.key_frame;
+        let frame = &plan.frames.key;
         frame.open(&mut out.bytes);
         write_key(
             plan,

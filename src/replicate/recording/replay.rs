@@ -142,8 +142,8 @@ impl Replay {
             .encoder()
             .compile(&table, u32::try_from(index).unwrap_or(u32::MAX));
         // A replay asks no registry.
-        plan.identify_key(0);
-        plan.identify_value(0);
+        plan.frames_mut().identify_key(0);
+        plan.frames_mut().identify_value(0);
         let route = self.selection.route(&table.schema, &table.name);
         let partitions = route.and_then(|route| route.partitions);
         let partitions = partitions.unwrap_or(self.partitions);
