@@ -36,6 +36,7 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
         ],
     );
     let skip = skipped(resolver);
+    let transactions = resolver.choice("format.transactions", &[("true", true), ("false", false)]);
     let format = Format {
         values: values?,
         handling: handling?,
@@ -45,6 +46,7 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
         headers: headers?,
         encoding: encoding?,
         skip: skip?,
+        transactions: transactions?,
     };
     let format = check_handling(format, resolver)?;
     check_together(format, resolver)

@@ -353,6 +353,12 @@ pub const KEYS: &[Key] = &[
         "a list of c, u, d, t",
         "changes that are left out: inserts, updates, deletes, truncates",
     ),
+    key(
+        "format.transactions",
+        "false",
+        "true, false",
+        "whether events carry their place in their transaction, and a topic its begin and end",
+    ),
     Key {
         secret: true,
         ..key(

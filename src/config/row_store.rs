@@ -36,6 +36,15 @@ pub(super) fn row_store(resolver: &mut Resolver<'_>) -> Option<Option<RowStore>>
         );
         return off.then_some(None);
     };
+    if resolver.text("format.transactions").as_deref() == Some("true") {
+        resolver.conflict(
+            "row_store.path",
+            "format.transactions counts again what it had published of a split transaction, from old rows \
+             that the store no longer has"
+                .to_owned(),
+            "set format.transactions = false, or give the tables replica identity full instead of a store",
+        );
+    }
     Some(Some(RowStore {
         path: path.into(),
         bytes_max: u64::try_from(bytes_max?).ok()?,

@@ -212,6 +212,8 @@ pub struct Format {
     pub encoding: Encoding,
     /// Changes that are left out.
     pub skip: Operations,
+    /// Whether transactions are told of.
+    pub transactions: bool,
 }
 
 impl Format {

@@ -79,6 +79,18 @@ fn all_faults_are_reported_together() {
 }
 
 #[test]
+fn counted_transactions_and_stored_rows_exclude_each_other() {
+    let stored = format!("{MINIMAL}\n[row_store]\npath = \"rows\"\n");
+    assert!(parse(&stored, []).is_ok());
+    let both = faults(&format!("{stored}[format]\ntransactions = true"));
+    assert_eq!(both.len(), 1, "{both:?}");
+    assert!(
+        both[0].starts_with("row_store.path: format.transactions"),
+        "{both:?}"
+    );
+}
+
+#[test]
 fn keys_of_the_format_that_contradict_each_other_are_faults() {
     for (format, expected) in [
         (

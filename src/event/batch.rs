@@ -34,6 +34,17 @@ pub struct Record {
     pub headers: Range<u32>,
 }
 
+/// Where a batch ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchEnd {
+    /// Its records.
+    pub records: usize,
+    /// Their bytes.
+    pub bytes: usize,
+    /// Their headers.
+    pub headers: usize,
+}
+
 /// Records of one Kafka transaction and the bytes they point into.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -86,6 +97,22 @@ impl Batch {
         });
     }
 
+    /// Where it ends now.
+    pub fn end(&self) -> BatchEnd {
+        BatchEnd {
+            records: self.records.len(),
+            bytes: self.bytes.len(),
+            headers: self.headers.len(),
+        }
+    }
+
+    /// Takes back what came after `end`.
+    pub fn cut(&mut self, end: BatchEnd) {
+        self.records.truncate(end.records);
+        self.bytes.truncate(end.bytes);
+        self.headers.truncate(end.headers);
+    }
+
     /// Forgets the records, keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
@@ -93,9 +120,13 @@ impl Batch {
         self.headers.clear();
     }
 
-    /// Moves the records from index `records` on, whose bytes begin at `bytes` and whose headers at
-    /// `headers`, to the end of `other`. What is left ends there.
-    pub fn move_tail(&mut self, records: usize, bytes: usize, headers: usize, other: &mut Batch) {
+    /// Moves what came after `end` to the end of `other`.
+    pub fn move_tail(&mut self, end: BatchEnd, other: &mut Batch) {
+        let BatchEnd {
+            records,
+            bytes,
+            headers,
+        } = end;
         let byte_shift =
             |range: Range<usize>, to: usize| range.start - bytes + to..range.end - bytes + to;
         let (to, first) = (other.bytes.len(), other.headers.len());
@@ -199,15 +230,15 @@ mod tests {
     fn a_tail_moves_with_its_bytes_and_headers() {
         let mut batch = Batch::default();
         push(&mut batch, "a", Some("1"), Some("!"));
-        let cut = (batch.records.len(), batch.bytes.len(), batch.headers.len());
+        let cut = batch.end();
         push(&mut batch, "b", Some("22"), Some("?"));
         push(&mut batch, "c", None, None);
         let mut other = Batch::default();
         push(&mut other, "z", Some("0"), Some("."));
-        batch.move_tail(cut.0, cut.1, cut.2, &mut other);
+        batch.move_tail(cut, &mut other);
         assert_eq!(texts(&batch), ["a=1!"]);
         assert_eq!(texts(&other), ["z=0.", "b=22?", "c=null"]);
-        assert_eq!(batch.bytes.len(), cut.1);
+        assert_eq!(batch.end(), cut);
     }
 
     #[test]

@@ -46,6 +46,7 @@ use super::json::Unexpected;
 use super::kind::Kind;
 use super::table::{ColumnShape, TypeShape};
 use super::value;
+pub(super) use opaque::bytes as write_bytes;
 pub(super) use temporal::Unit;
 pub(super) use text::string;
 

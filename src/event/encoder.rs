@@ -35,6 +35,7 @@ use super::schema::{Described, schemas};
 use super::selection::{Selection, Transform};
 use super::shape::{FlatDeletes, Shape};
 use super::table::{ColumnFacts, ColumnShape, Table};
+use super::transaction::{Collection, Counts};
 use super::{Batch, Record};
 
 /// Name and prefix of the source, which every event carries.
@@ -137,6 +138,8 @@ pub struct Encoder {
     pub(super) scratch: Vec<u8>,
     /// For turning JSON into Avro.
     pub(super) framing: Vec<u8>,
+    /// What has been counted of the transaction, if events are counted.
+    pub(super) counts: Option<Counts>,
 }
 
 /// What happened.
@@ -161,6 +164,12 @@ impl Op {
             Op::Truncate => "t",
             Op::Message => "m",
         }
+    }
+
+    /// As a member of the envelope, with the comma before it.
+    fn member(self) -> &'static [u8] {
+        let closing = self.closing();
+        closing.split_at(br#"},"transaction":null"#.len()).1
     }
 
     /// What comes between `source` and the clock.
@@ -192,6 +201,7 @@ impl Encoder {
             snapshot: SnapshotRead::default(),
             scratch: Vec::new(),
             framing: Vec::new(),
+            counts: None,
         }
     }
 
@@ -259,6 +269,9 @@ impl Encoder {
     /// Starts a transaction: what its changes have in common is rendered once.
     pub fn begin(&mut self, transaction: &Transaction) {
         self.context.begin(transaction, "false");
+        if let Some(counts) = &mut self.counts {
+            counts.begin(transaction);
+        }
     }
 
     /// Starts reading a snapshot.
@@ -445,6 +458,9 @@ impl Encoder {
             self.record(plan, key.clone(), value, headers, out)?;
         }
         if tombstone && key.is_some() {
+            if !delete {
+                self.count(plan);
+            }
             // In Debezium's format it has the headers of the delete.
             let moved = moved.filter(|_| self.format.values == ValueFormat::Debezium);
             let headers = self.headers(plan, Op::Delete, change, moved, out);
@@ -537,7 +553,7 @@ impl Encoder {
             write_names(plan, row, bytes);
             bytes.push(b']');
         }
-        self.close(op, change, bytes);
+        self.close(op, change, plan.collection, bytes);
         bytes.push(b'}');
         self.end_value(plan, start, out)
     }
@@ -576,11 +592,31 @@ impl Encoder {
         }
     }
 
-    /// Closes `source` and appends what follows it, up to the envelope's closing brace.
-    #[inline]
-    pub(super) fn close(&mut self, op: Op, change: Change, bytes: &mut Vec<u8>) {
+    /// As [`Encoder::close`], of what is no event of its transaction.
+    pub(super) fn close_uncounted(&mut self, op: Op, change: Change, bytes: &mut Vec<u8>) {
         self.context.tick(change.now_us);
         bytes.extend_from_slice(op.closing());
+        bytes.extend_from_slice(&self.context.clock);
+    }
+
+    /// Closes `source` and appends what follows it, up to the envelope's closing brace.
+    #[inline]
+    pub(super) fn close(
+        &mut self,
+        op: Op,
+        change: Change,
+        collection: Collection,
+        bytes: &mut Vec<u8>,
+    ) {
+        self.context.tick(change.now_us);
+        match &mut self.counts {
+            None => bytes.extend_from_slice(op.closing()),
+            Some(counts) => {
+                bytes.push(b'}');
+                counts.block(collection, change.lsn, bytes);
+                bytes.extend_from_slice(op.member());
+            }
+        }
         bytes.extend_from_slice(&self.context.clock);
     }
 
@@ -620,12 +656,8 @@ fn all_or_nothing(
     out: &mut Batch,
     append: impl FnOnce(&mut Batch) -> Result<(), EncodeError>,
 ) -> Result<(), EncodeError> {
-    let (bytes, records, headers) = (out.bytes.len(), out.records.len(), out.headers.len());
-    append(out).inspect_err(|_| {
-        out.bytes.truncate(bytes);
-        out.records.truncate(records);
-        out.headers.truncate(headers);
-    })
+    let end = out.end();
+    append(out).inspect_err(|_| out.cut(end))
 }
 
 /// The table with the types that its columns have once their values are transformed.

@@ -1,5 +1,8 @@
 //! `Frames`: what stands around the JSON of a topic's keys and values, or what it is turned into.
 
+use std::ops::Range;
+
+use super::Batch;
 use super::avro::{self, Misfit, Node};
 use super::encoder::Encoding;
 use super::error::EncodeError;
@@ -126,6 +129,22 @@ impl Frame {
             }
             Frame::Avro(avro) => avro.close(start, scratch, bytes),
         }
+    }
+}
+
+impl Batch {
+    /// Appends a key or a value; where it lies.
+    pub(super) fn framed<'f>(
+        &mut self,
+        frame: &'f Frame,
+        scratch: &mut Vec<u8>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Range<usize>, Failed<'f>> {
+        let start = self.bytes.len();
+        frame.open(&mut self.bytes);
+        write(&mut self.bytes);
+        frame.close(start, scratch, &mut self.bytes)?;
+        Ok(start..self.bytes.len())
     }
 }
 

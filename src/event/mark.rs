@@ -1,13 +1,9 @@
-//! Events that are not about one row: truncates, logical messages and heartbeats, and the marker at
-//! the end of a snapshot.
+//! Records that are about whole tables: truncates, and the marker at the end of a snapshot.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
-use super::change::{Change, HEARTBEAT_PREFIX, LogicalMessage};
-use super::encoder::{Encoder, Op, TruncateFormat, header_index, no_headers};
+use super::change::Change;
+use super::encoder::{Encoder, Op, TruncateFormat, header_index};
 use super::error::EncodeError;
-use super::plan::{Plan, quoted_content};
+use super::plan::Plan;
 use super::shape::Shape;
 use super::{Batch, Header, Position, Record};
 
@@ -46,7 +42,7 @@ impl Encoder {
             .extend_from_slice(br#"{"before":null,"after":null,"#);
         self.source(change, &plan.source, &mut out.bytes);
         out.bytes.extend_from_slice(scope);
-        self.close(Op::Truncate, change, &mut out.bytes);
+        self.close(Op::Truncate, change, plan.collection, &mut out.bytes);
         out.bytes.push(b'}');
         let value = self.end_value(plan, start, out)?;
         let headers = self.headers(plan, Op::Truncate, change, None, out);
@@ -60,64 +56,6 @@ impl Encoder {
                 headers,
             });
         }
-        Ok(())
-    }
-
-    /// A logical message, op `m`. Heartbeats are keyed by the source, others by their prefix.
-    pub fn message(
-        &mut self,
-        topic: u32,
-        change: Change,
-        message: &LogicalMessage<'_>,
-        out: &mut Batch,
-    ) -> Result<(), EncodeError> {
-        let prefix = quoted_content(message.prefix);
-        let bytes = &mut out.bytes;
-        let start = bytes.len();
-        if message.prefix == HEARTBEAT_PREFIX {
-            bytes.extend_from_slice(br#"{"source":""#);
-            bytes.extend_from_slice(&self.prefix);
-        } else {
-            bytes.extend_from_slice(br#"{"prefix":""#);
-            bytes.extend_from_slice(&prefix);
-        }
-        bytes.extend_from_slice(br#""}"#);
-        let key = start..bytes.len();
-
-        bytes.extend_from_slice(br#"{"before":null,"after":null,"#);
-        self.source(change, br#"","table":""#, bytes);
-        self.close(Op::Message, change, bytes);
-        bytes.extend_from_slice(br#","message":{"transactional":"#);
-        let transactional: &[u8] = if message.transactional {
-            b"true"
-        } else {
-            b"false"
-        };
-        bytes.extend_from_slice(transactional);
-        bytes.extend_from_slice(br#","prefix":""#);
-        bytes.extend_from_slice(&prefix);
-        bytes.extend_from_slice(br#"","content":""#);
-        bytes.extend_from_slice(STANDARD.encode(message.content).as_bytes());
-        bytes.extend_from_slice(br#""}}"#);
-        let value = key.end..bytes.len();
-
-        let (size, bytes_max) = (value.end - start, self.format.record_bytes_max);
-        if size > bytes_max {
-            bytes.truncate(start);
-            return Err(EncodeError::RecordTooLarge {
-                of: message.titled(),
-                bytes: size,
-                bytes_max,
-            });
-        }
-        let headers = no_headers(out);
-        out.records.push(Record {
-            topic,
-            partition: None,
-            key: Some(key),
-            value: Some(value),
-            headers,
-        });
         Ok(())
     }
 

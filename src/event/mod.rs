@@ -30,6 +30,7 @@ mod key_range;
 mod kind;
 mod lsn;
 mod mark;
+mod message;
 mod plan;
 mod position;
 mod quoted;
@@ -40,9 +41,10 @@ pub mod selection;
 mod shape;
 mod table;
 mod temporal;
+mod transaction;
 mod value;
 
-pub use batch::{Batch, Header, Record};
+pub use batch::{Batch, BatchEnd, Header, Record};
 pub use change::{
     BARRIER_PREFIX, Change, HEARTBEAT_PREFIX, LogicalMessage, Operations, SNAPSHOT_PREFIX,
     SnapshotFlag, SnapshotRead, Transaction,
@@ -70,3 +72,4 @@ pub use row::{Column, OldRow, Row};
 pub use schema::topic_characters;
 pub use shape::{DELETED_FIELD, Flat, FlatDeletes, Shape, UNAVAILABLE, UnchangedFormat};
 pub use table::{ColumnFacts, ColumnShape, ReplicaIdentity, Table, TypeShape, record_key};
+pub use transaction::{Boundary, Outline};

@@ -9,11 +9,14 @@ use super::schema::Schemas;
 use super::selection::Transform;
 use super::shape::{Shape, UnchangedFormat, write_unavailable};
 use super::table::{ColumnShape, ReplicaIdentity, Table};
+use super::transaction::Collection;
 
 /// A table compiled for the encoder: constant fragments of JSON and a writer per column.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub(super) topic: u32,
+    /// What its events are counted as.
+    pub(super) collection: Collection,
     pub(super) schema: String,
     pub(super) table: String,
     pub(super) replica_identity: ReplicaIdentity,
@@ -239,6 +242,7 @@ impl Plan {
         let of_header = |column: &KeyColumn| column.of_header().unwrap_or_else(|| column.clone());
         Plan {
             topic,
+            collection: Collection::default(),
             header_key: differs.then(|| key.iter().map(of_header).collect()),
             schema: table.schema.clone(),
             table: table.name.clone(),

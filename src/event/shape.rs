@@ -102,6 +102,7 @@ impl Encoder {
             value.write_json(&mut out.bytes);
         }
         out.bytes.push(b'}');
+        self.count(plan);
         self.end_value(plan, start, out)
     }
 }

@@ -91,6 +91,14 @@ impl TopicSpec {
         Self::schema_changes(kafka, name)
     }
 
+    /// The topic of transactions: one partition, so that they have an order.
+    pub fn transactions(kafka: &Kafka, name: String) -> Self {
+        TopicSpec {
+            partitions: 1,
+            ..Self::events(kafka, name)
+        }
+    }
+
     /// The topic of promotion codes: kept for ever, since a restored ledger is completed from it.
     pub fn promotions(kafka: &Kafka, name: String) -> Self {
         TopicSpec {

@@ -46,6 +46,11 @@ pub fn messages(prefix: &str) -> String {
     topic_characters(&format!("{prefix}.message"))
 }
 
+/// The topic of transactions' begins and ends.
+pub fn transactions(prefix: &str) -> String {
+    topic_characters(&format!("{prefix}.transaction"))
+}
+
 /// The topic of schema versions.
 pub fn schema_changes(prefix: &str) -> String {
     topic_characters(&format!("{prefix}.schema-changes"))

@@ -12,7 +12,8 @@ use super::fence::Fences;
 use super::machine::Fill;
 use super::row_store::{self, RowStore};
 use crate::event::{
-    Batch, Change, Encoder, Epoch, LogicalMessage, Lsn, Operations, Plan, Position, Transaction,
+    Batch, BatchEnd, Change, Encoder, Epoch, LogicalMessage, Lsn, Operations, Outline, Plan,
+    Position, Transaction,
 };
 use crate::kafka::PositionRecord;
 use crate::pgoutput::{self, Message, Relation};
@@ -20,13 +21,14 @@ use crate::postgres::Excess;
 use reached::Reached;
 use rows::Wanted;
 
-mod message;
+mod messages;
 mod passed_over;
 mod reached;
 mod rows;
+mod transactions;
 mod watch;
 
-pub(crate) use message::MessageTopic;
+pub(crate) use messages::MessageTopic;
 use watch::Watch;
 
 /// Changes that are read for the row store alone are written when they are this much, bytes.
@@ -103,19 +105,21 @@ pub(crate) struct CapturedTable {
 
 #[derive(Clone, Copy, Debug)]
 struct Open {
+    /// Of its begin message.
+    begin_lsn: Lsn,
     commit_lsn: Lsn,
     commit_time_us: i64,
     xid: u32,
     ordinal: u64,
     last_change_lsn: Lsn,
+    /// Whether its begin was published, or would have been.
+    begun: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Boundary {
     point: Point,
-    records: usize,
-    bytes: usize,
-    headers: usize,
+    end: BatchEnd,
     requests: usize,
     /// Changes of the row store.
     rows: u64,
@@ -138,6 +142,8 @@ pub(crate) struct Capture {
     /// Of the message that is being applied.
     excess: Option<Excess>,
     batch: Batch,
+    /// Where the batch goes back to, if what is applied was published before.
+    taken_back: Option<BatchEnd>,
     commit_times_us: Vec<i64>,
     boundary: Boundary,
     open: Option<Open>,
@@ -188,6 +194,7 @@ impl Capture {
             passed_over: None,
             excess: None,
             batch: Batch::default(),
+            taken_back: None,
             commit_times_us: Vec::new(),
             boundary: Boundary {
                 point: start,
@@ -239,6 +246,12 @@ impl Capture {
         }
     }
 
+    /// Tells of transactions, in records of their begins and ends and in each event.
+    pub(crate) fn counting(mut self, outline: Outline) -> Self {
+        self.encoder = self.encoder.counting(outline);
+        self
+    }
+
     /// Leaves out what is in the set; it is counted all the same.
     pub(crate) fn skipping(self, skipped: Operations) -> Self {
         Capture { skipped, ..self }
@@ -250,7 +263,8 @@ impl Capture {
     }
 
     /// Makes a relation's changes known. Replaces an earlier version.
-    pub(crate) fn describe(&mut self, relation: u32, table: CapturedTable) {
+    pub(crate) fn describe(&mut self, relation: u32, mut table: CapturedTable) {
+        self.encoder.count_by_name(&mut table.plan);
         self.ignored.remove(&relation);
         self.tables.insert(relation, table);
     }
@@ -309,7 +323,7 @@ impl Capture {
         Fill {
             bytes: self.batch.bytes.len().max(rows),
             records: self.batch.records.len(),
-            whole_records: self.boundary.records,
+            whole_records: self.boundary.end.records,
             oldest: self.oldest,
         }
     }
@@ -403,6 +417,9 @@ impl Capture {
             }
             Message::Origin { .. } | Message::Type(_) => {}
         }
+        if let Some(end) = self.taken_back.take() {
+            self.batch.cut(end);
+        }
         Ok(None)
     }
 
@@ -449,11 +466,13 @@ impl Capture {
             last_commit_lsn: self.last_commit_lsn,
         });
         self.open = Some(Open {
+            begin_lsn: lsn,
             commit_lsn,
             commit_time_us: time_us,
             xid,
             ordinal: 0,
             last_change_lsn: Lsn::ZERO,
+            begun: false,
         });
         Ok(())
     }
@@ -467,12 +486,13 @@ impl Capture {
         let fed = self
             .published
             .is_some_and(|point| point.is_past(open.commit_lsn));
+        self.tell_end(&open, lsn)?;
         for reached in [&mut self.published, &mut self.stored] {
             if let Some(point) = *reached {
                 *reached = point.at_commit(&open)?;
             }
         }
-        if self.batch.records.len() > self.boundary.records {
+        if self.batch.records.len() > self.boundary.end.records {
             self.commit_times_us.push(open.commit_time_us);
             self.oldest.get_or_insert(now);
         }
@@ -494,9 +514,7 @@ impl Capture {
     fn set_boundary(&mut self, point: Point) {
         self.boundary = Boundary {
             point,
-            records: self.batch.records.len(),
-            bytes: self.batch.bytes.len(),
-            headers: self.batch.headers.len(),
+            end: self.batch.end(),
             requests: self.requests.len(),
             rows: self.rows.as_ref().map_or(0, RowStore::end),
         };
@@ -519,6 +537,9 @@ impl Capture {
     ) -> Result<Option<Wanted>, Error> {
         let before = self.open;
         let counted = self.change(lsn, now_us)?;
+        if counted.publish {
+            self.tell_begin(lsn)?;
+        }
         let ignored = !self.ignored.is_empty() && self.ignored.contains(&relation);
         let mut wanted = Wanted {
             publish: counted.publish && !ignored && !self.skipped.contains(operation),
@@ -541,7 +562,8 @@ impl Capture {
         Ok((wanted.publish || wanted.store).then_some(wanted))
     }
 
-    /// Counts a change of the open transaction, and tells whether it was published and stored before.
+    /// Counts a change of the open transaction, and tells whether it was published and stored before. One
+    /// that was published is encoded again where events are counted, and taken back.
     fn change(&mut self, lsn: Lsn, now_us: i64) -> Result<Wanted, Error> {
         let open = self.open.as_mut().ok_or(Error::OutOfPlace {
             message: "change",
@@ -549,19 +571,23 @@ impl Capture {
         })?;
         open.ordinal += 1;
         open.last_change_lsn = lsn;
+        self.encoder.count_from_here();
         let is_new = |reached: &Option<Reached>| match reached {
             None => Ok(true),
             Some(point) => point.covers(open).map(|covered| !covered),
         };
-        let publish = is_new(&self.published)?;
-        self.feeding = !publish;
+        let new = is_new(&self.published)?;
+        self.feeding = !new;
+        if !new && self.encoder.is_counting() {
+            self.taken_back = Some(self.batch.end());
+        }
         Ok(Wanted {
             change: Change {
                 lsn,
                 ordinal: open.ordinal,
                 now_us,
             },
-            publish,
+            publish: new || self.encoder.is_counting(),
             store: self.rows.is_some() && is_new(&self.stored)?,
         })
     }
@@ -591,13 +617,7 @@ impl Capture {
         let mut batch = std::mem::replace(&mut self.batch, spare);
         self.batch.clear();
         if !split {
-            let Boundary {
-                records,
-                bytes,
-                headers,
-                ..
-            } = self.boundary;
-            batch.move_tail(records, bytes, headers, &mut self.batch);
+            batch.move_tail(self.boundary.end, &mut self.batch);
         }
         let mut times = std::mem::replace(&mut self.commit_times_us, spare_times);
         self.commit_times_us.clear();

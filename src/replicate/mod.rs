@@ -120,7 +120,7 @@ async fn supervise(context: &Context) -> Result<(), Error> {
     let began = Instant::now();
     let mut pause = RESTART_PAUSE_MIN;
     loop {
-        let (error, started) = match start::session(context).await {
+        let (error, started) = match Box::pin(start::session(context)).await {
             Ok(()) => return Ok(()),
             Err(failure) => (failure.error, failure.streamed),
         };

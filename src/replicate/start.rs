@@ -314,6 +314,19 @@ impl<'a> Opening<'a> {
         ))
     }
 
+    /// Has standbys keep a copy of the slot, if they are to.
+    async fn copy_slot(&mut self) -> Result<(), Error> {
+        let source = self.context.source()?;
+        if !source.slot_failover {
+            return Ok(());
+        }
+        let catalog = self.tables.catalog();
+        if postgres::enable_failover(&mut self.session, catalog, &source.slot).await? {
+            tracing::info!(slot = %source.slot, "standbys keep a copy of the slot from now on");
+        }
+        Ok(())
+    }
+
     /// Starts the walsender at the point, and checks that it can serve it.
     async fn stream(mut self, point: Point) -> Result<Stream, Error> {
         let encoder = self.encoder()?;
@@ -323,12 +336,7 @@ impl<'a> Opening<'a> {
         );
         let fences = self.record.fences;
         let fences = fences.map(|record| Fences::new(&record, &self.progress));
-        if source.slot_failover {
-            let catalog = self.tables.catalog();
-            if postgres::enable_failover(&mut self.session, catalog, &source.slot).await? {
-                tracing::info!(slot = %source.slot, "standbys keep a copy of the slot from now on");
-            }
-        }
+        self.copy_slot().await?;
         let rows = self.take_rows()?;
         // What only the row store lacks is sent again.
         let resume = rows
@@ -338,9 +346,15 @@ impl<'a> Opening<'a> {
         stream.set_message_bytes_max(held);
         self.context.steps.at("start.streaming");
         check_not_skipped(&self.tables, source, resume).await?;
+        let settings = &self.context.settings;
         let messages = MessageTopic {
-            topic: self.tables.message_topic().await?.map(|topic| topic.index),
-            selection: Arc::clone(&self.context.settings.selection),
+            outline: self.tables.messages(&encoder).await?,
+            selection: Arc::clone(&settings.selection),
+        };
+        let transactions = if settings.format.transactions {
+            Some(self.tables.transactions(&encoder).await?)
+        } else {
+            None
         };
         let near = postgres::next_xid(self.tables.catalog()).await?;
         let name = self.lease.name().to_owned();
@@ -353,17 +367,22 @@ impl<'a> Opening<'a> {
             self.ad_hoc,
             self.passed_over,
         )?;
+        let capture = Capture::new(encoder, epoch, self.heartbeat.index, point)
+            .fenced(fences)
+            .remembering(near)
+            .telling(messages)
+            .passing_over(self.passed_over)
+            .storing(rows)
+            .skipping(settings.format.skip);
+        let capture = match transactions {
+            Some(outline) => capture.counting(outline),
+            None => capture,
+        };
         let now = Instant::now();
         Ok(Stream {
             ad_hoc,
             source: stream,
-            capture: Capture::new(encoder, self.record.epoch, self.heartbeat.index, point)
-                .fenced(fences)
-                .remembering(near)
-                .telling(messages)
-                .passing_over(self.passed_over)
-                .storing(rows)
-                .skipping(self.context.settings.format.skip),
+            capture,
             tables: self.tables,
             publisher: self.publisher,
             lease: self.lease,

@@ -14,7 +14,9 @@ use super::{Context, Error};
 use crate::config::settings::{Kafka, OnTooLarge};
 use crate::connection::Database;
 use crate::event::selection::Selection;
-use crate::event::{Batch, ColumnShape, Encoder, Frames, Plan, Position, ReplicaIdentity, Table};
+use crate::event::{
+    Batch, ColumnShape, Encoder, Frames, Outline, Plan, Position, ReplicaIdentity, Table,
+};
 use crate::kafka::{self, Admin, TopicRecord, TopicSpec, topics};
 use crate::pgoutput::Relation;
 use crate::postgres::{self, Patterns, TableName, TableShape};
@@ -323,14 +325,27 @@ impl Tables {
             .await
     }
 
-    /// The topic of logical messages, created when missing; `None` if none are published.
-    pub(crate) async fn message_topic(&mut self) -> Result<Option<Topic>, Error> {
+    /// Where logical messages go, created when missing; `None` if none are published.
+    pub(crate) async fn messages(&mut self, encoder: &Encoder) -> Result<Option<Outline>, Error> {
         if !self.selection.messages.any() {
             return Ok(None);
         }
         let name = topics::messages(&self.kafka.prefix);
-        let spec = TopicSpec::events(&self.kafka, name);
-        self.topic(spec).await.map(Some)
+        let spec = TopicSpec::events(&self.kafka, name.clone());
+        let topic = self.topic(spec).await?;
+        let mut outline = encoder.outline_messages(topic.index);
+        self.identify_frames(&name, outline.frames_mut()).await?;
+        Ok(Some(outline))
+    }
+
+    /// Where transactions' begins and ends go, created when missing.
+    pub(crate) async fn transactions(&mut self, encoder: &Encoder) -> Result<Outline, Error> {
+        let name = topics::transactions(&self.kafka.prefix);
+        let spec = TopicSpec::transactions(&self.kafka, name.clone());
+        let topic = self.topic(spec).await?;
+        let mut outline = encoder.outline_transactions(topic.index);
+        self.identify_frames(&name, outline.frames_mut()).await?;
+        Ok(outline)
     }
 
     /// The topic of changes that are passed over, created when missing; `None` if they end the stream.

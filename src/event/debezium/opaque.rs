@@ -64,7 +64,7 @@ pub(super) fn write(
 }
 
 /// Bytes in whatever way they are handled.
-pub(super) fn bytes(bytes: &[u8], handling: BinaryHandling, out: &mut Vec<u8>) {
+pub(in crate::event) fn bytes(bytes: &[u8], handling: BinaryHandling, out: &mut Vec<u8>) {
     match handling {
         BinaryHandling::Bytes | BinaryHandling::Base64 => number::base64(bytes, out),
         BinaryHandling::Base64UrlSafe => url_safe(bytes, out),

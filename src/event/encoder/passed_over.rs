@@ -65,7 +65,7 @@ impl Encoder {
             self.passed_keys(plan, rows, size, out);
             out.bytes.push(b',');
             self.source(change, &plan.source, &mut out.bytes);
-            self.close(rows.op(), change, &mut out.bytes);
+            self.close_uncounted(rows.op(), change, &mut out.bytes);
             out.bytes.push(b'}');
             self.close_passed_over(topic, (start, value), || plan.titled(), out)
         })
@@ -91,7 +91,7 @@ impl Encoder {
             out.bytes.extend_from_slice(&prefix);
             out.bytes.extend_from_slice(br#""},"#);
             self.source(change, br#"","table":""#, &mut out.bytes);
-            self.close(Op::Message, change, &mut out.bytes);
+            self.close_uncounted(Op::Message, change, &mut out.bytes);
             out.bytes.push(b'}');
             let title = || message.titled();
             self.close_passed_over(topic, (start, value), title, out)

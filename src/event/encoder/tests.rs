@@ -496,7 +496,14 @@ fn a_heartbeat_and_another_message() {
             prefix,
             content: &[1, 2],
         };
-        encoder.message(9, CHANGE, &message, &mut batch).unwrap();
+        if prefix == HEARTBEAT_PREFIX {
+            encoder.heartbeat(9, CHANGE, &message, &mut batch);
+        } else {
+            let outline = encoder.outline_messages(9);
+            encoder
+                .message(&outline, CHANGE, &message, &mut batch)
+                .unwrap();
+        }
         let source = SOURCE.replace(r#""public","table":"orders""#, r#""","table":"""#);
         let prefix = prefix.replace('"', "\\\"");
         let value = format!(

@@ -12,10 +12,12 @@
 
 mod connect;
 mod debezium;
+mod event;
 mod lossless;
 mod record;
 
 pub(super) use connect::render as render_connect;
+pub(super) use event::{message_schemas, transaction_schemas};
 pub use record::topic_characters;
 pub(super) use record::{Described, Schemas, schemas};
 

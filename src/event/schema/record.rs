@@ -1,6 +1,6 @@
 //! Whole keys and values: the structs around the columns.
 
-use super::{Field, Form, Schema, debezium, lossless};
+use super::{Field, Form, Schema, debezium, event, lossless};
 use crate::event::encoder::{Format, TruncateFormat, ValueFormat};
 use crate::event::extra::Extra;
 use crate::event::shape::{DELETED_FIELD, Flat, FlatDeletes, Shape};
@@ -110,17 +110,11 @@ fn extra_fields(flat: Flat) -> impl Iterator<Item = Field> {
 
 fn envelope(row: Schema, topic: &str, format: &Format) -> Schema {
     let row = row.optional();
-    let transaction = Schema::new(Form::Struct(vec![
-        string("id"),
-        long("total_order"),
-        long("data_collection_order"),
-    ]));
-    let transaction = transaction.named("event.block").versioned(1).optional();
     let mut fields = vec![
         Field::new("before", row.clone()),
         Field::new("after", row),
         Field::new("source", source(format)),
-        Field::new("transaction", transaction),
+        Field::new("transaction", event::transaction_block()),
         string("op"),
     ];
     fields.extend(["ts_ms", "ts_us", "ts_ns"].map(|name| optional(long(name))));
@@ -129,7 +123,7 @@ fn envelope(row: Schema, topic: &str, format: &Format) -> Schema {
         .versioned(2)
 }
 
-fn source(format: &Format) -> Schema {
+pub(super) fn source(format: &Format) -> Schema {
     let values = format.values;
     let snapshot = Schema::new(Form::String)
         .optional()
@@ -175,15 +169,15 @@ fn source(format: &Format) -> Schema {
     }
 }
 
-fn string(name: &str) -> Field {
+pub(super) fn string(name: &str) -> Field {
     Field::new(name, Schema::new(Form::String))
 }
 
-fn long(name: &str) -> Field {
+pub(super) fn long(name: &str) -> Field {
     Field::new(name, Schema::new(Form::Int64))
 }
 
-fn optional(field: Field) -> Field {
+pub(super) fn optional(field: Field) -> Field {
     Field {
         schema: field.schema.optional(),
         ..field

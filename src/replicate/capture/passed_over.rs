@@ -37,6 +37,7 @@ impl Capture {
             return Err(Error::Encode { lsn, source });
         };
         let plan = plan(&self.tables, relation, lsn)?;
+        self.encoder.uncount(plan);
         let told = self
             .encoder
             .pass_over(topic, plan, rows, change, size, &mut self.batch);
@@ -50,17 +51,19 @@ impl Capture {
         Position::new(self.epoch, commit_lsn, change.ordinal)
     }
 
-    /// Appends a logical message, or tells of one that is too large.
+    /// Appends a logical message if it is selected, or tells of one that is too large.
     pub(super) fn publish_message(
         &mut self,
-        topic: u32,
         change: Change,
         message: &LogicalMessage<'_>,
     ) -> Result<(), Error> {
+        let Some(outline) = self.messages.topic(message.prefix) else {
+            return Ok(());
+        };
         let result = match self.excess {
             None => self
                 .encoder
-                .message(topic, change, message, &mut self.batch),
+                .message(outline, change, message, &mut self.batch),
             Some(Excess { bytes, bytes_max }) => Err(EncodeError::ChangeTooLarge {
                 of: message.titled(),
                 bytes,
@@ -73,6 +76,7 @@ impl Capture {
         let (Some(size), Some(topic)) = (source.too_large(), self.passed_over) else {
             return Err(Error::Encode { lsn, source });
         };
+        self.encoder.uncount_message();
         let told = self
             .encoder
             .pass_over_message(topic, message, change, size, &mut self.batch);

@@ -41,6 +41,11 @@ impl Reached {
         commit_lsn < self.0.resume
     }
 
+    /// Whether a transaction that commits there was dealt with to its end.
+    pub(super) fn is_past_all(&self, commit_lsn: Lsn) -> bool {
+        self.is_past(commit_lsn) || commit_lsn < self.0.commit_lsn
+    }
+
     /// Whether a message outside of transactions, at the end of its record there, is below it.
     pub(super) fn is_past_message(&self, lsn: Lsn) -> bool {
         lsn <= self.0.resume

@@ -25,7 +25,7 @@ fn capture(patterns: &[&str]) -> Capture {
         ..Point::default()
     };
     Capture::new(encoder, 1, HEARTBEATS, start).telling(MessageTopic {
-        topic: Some(MESSAGES),
+        outline: Some(Outline::bare(MESSAGES)),
         selection: Arc::new(selection),
     })
 }

@@ -20,6 +20,7 @@ const BATCH_BYTES_MAX: usize = 4 << 20;
 const HEARTBEATS: u32 = 0;
 const MESSAGES: u32 = 1;
 const PASSED_OVER: u32 = 2;
+const TRANSACTIONS: u32 = 3;
 /// What a configuration without `[kafka]` stands for: prefix, partitions, largest record.
 const UNCONFIGURED: (&str, i32, usize) = ("retail", 6, 1_000_000);
 
@@ -60,24 +61,36 @@ impl Replay {
             database: header.database.clone(),
         };
         let encoder = start::encoder(settings, &name, record_bytes_max);
+        // A replay asks no registry.
+        let mut told = encoder.outline_messages(MESSAGES);
+        let mut transactions = encoder.outline_transactions(TRANSACTIONS);
+        for frames in [told.frames_mut(), transactions.frames_mut()] {
+            frames.identify_key(0);
+            frames.identify_value(0);
+        }
         let selection = Arc::clone(&settings.selection);
         let messages = MessageTopic {
-            topic: Some(MESSAGES),
+            outline: Some(told),
             selection: Arc::clone(&selection),
         };
         let source = settings.source.as_ref();
         let passes_over = source.is_some_and(|source| source.on_too_large == OnTooLarge::PassOver);
+        let mut capture = Capture::new(encoder, 1, HEARTBEATS, Point::default())
+            .telling(messages)
+            .passing_over(passes_over.then_some(PASSED_OVER))
+            .skipping(settings.format.skip);
+        if settings.format.transactions {
+            capture = capture.counting(transactions);
+        }
         Replay {
-            capture: Capture::new(encoder, 1, HEARTBEATS, Point::default())
-                .telling(messages)
-                .passing_over(passes_over.then_some(PASSED_OVER))
-                .skipping(settings.format.skip),
+            capture,
             prefix: prefix.to_owned(),
             partitions,
             topics: vec![
                 topics::heartbeat(prefix),
                 topics::messages(prefix),
                 topics::passed_over(prefix),
+                topics::transactions(prefix),
             ],
             selection,
             tables: HashMap::new(),

@@ -73,3 +73,20 @@ create table late (id integer primary key, t text default 'l' not null);
 -- next
 insert into late values (1, 'a');
 delete from late;
+-- next
+begin;
+insert into late values (2, 'a');
+select pg_logical_emit_message(true, 'app', 'hello');
+update late set t = 'b' where id = 2;
+select pg_logical_emit_message(true, 'with "quotes" \ é', '\x00ff10'::bytea);
+update late set id = 3 where id = 2;
+delete from late;
+truncate late;
+commit;
+select pg_logical_emit_message(true, '', '');
+select pg_logical_emit_message(false, 'alone', 'hello');
+select pg_logical_emit_message(false, 'alone', 'again?~');
+-- next
+begin;
+insert into late values (4, 'a');
+rollback;

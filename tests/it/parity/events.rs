@@ -12,6 +12,10 @@ use crate::model::Record;
 const SOURCE: [&str; 3] = ["version", "name", "sequence"];
 /// Masked in `source` of a row read by a snapshot: each system took its own.
 const SOURCE_OF_READS: [&str; 6] = ["ts_ms", "ts_us", "ts_ns", "snapshot", "txId", "lsn"];
+/// Masked in `source` of a message between two transactions, which has no commit.
+const SOURCE_OF_LONE: [&str; 3] = ["ts_ms", "ts_us", "ts_ns"];
+/// Debezium's and tidewater's name for where messages come from.
+const MESSAGES: [&str; 2] = ["LogicalDecodingMessageId@", "LOGICAL_DECODING_MESSAGE"];
 /// Masked beside `source`: when the event was made.
 const CLOCK: [&str; 3] = ["ts_ms", "ts_us", "ts_ns"];
 /// Headers that Debezium puts on every record.
@@ -23,8 +27,8 @@ pub(super) struct Event {
     pub(super) key: Option<String>,
     pub(super) value: Option<String>,
     pub(super) headers: Vec<(String, String)>,
-    /// `source.snapshot` of a read, which is masked in `value`.
-    pub(super) snapshot: Option<String>,
+    /// The value before anything is masked.
+    pub(super) raw: serde_json::Value,
 }
 
 impl Event {
@@ -37,17 +41,16 @@ impl Event {
         let mut headers = record.headers;
         headers.retain(|(name, _)| !name.starts_with(CONTEXT));
         let value = text(record.value);
-        let snapshot = value.as_deref().map(|value| {
-            let envelope: serde_json::Value =
+        let parsed = value.as_deref().map(|value| {
+            let value: serde_json::Value =
                 serde_json::from_str(value).unwrap_or_else(|error| panic!("{error}: {value}"));
-            let envelope = envelope.get("payload").unwrap_or(&envelope);
-            envelope["source"]["snapshot"].as_str().unwrap().to_owned()
+            value.get("payload").cloned().unwrap_or(value)
         });
         Some(Event {
             key: text(record.key).map(|key| labels_before(&key)),
-            value: value.map(|value| masked(&value)),
+            value: value.map(|value| ordered(&value).unwrap_or_else(|| masked(&value))),
             headers,
-            snapshot,
+            raw: parsed.unwrap_or_default(),
         })
     }
 
@@ -98,6 +101,37 @@ fn labels_before(schema: &str) -> String {
     schema.replace("sad,happy,new", "sad,happy")
 }
 
+/// A record of a transaction has nothing that is masked, but its collections are in the order of a hash
+/// table, and messages among them under the addresses of objects.
+fn ordered(value: &str) -> Option<String> {
+    let record = members(value)?;
+    if let [schema, (payload, record)] = record.0.as_slice()
+        && payload == "payload"
+    {
+        let record = ordered(record.get())?;
+        return Some(format!(
+            "{{\"schema\":{},\"payload\":{record}}}",
+            schema.1.get()
+        ));
+    }
+    if record.0.first().is_none_or(|(name, _)| name != "status") {
+        return None;
+    }
+    let member = |(name, value): &(String, Box<RawValue>)| {
+        let mut value = value.get().to_owned();
+        if name == "data_collections" && value != "null" {
+            let mut counts: Vec<Box<RawValue>> = serde_json::from_str(&value).unwrap();
+            counts.retain(|count| !MESSAGES.iter().any(|name| count.get().contains(name)));
+            counts.sort_by(|one, other| one.get().cmp(other.get()));
+            let counts: Vec<&str> = counts.iter().map(|count| count.get()).collect();
+            value = format!("[{}]", counts.join(","));
+        }
+        format!("\"{name}\":{value}")
+    };
+    let parts: Vec<String> = record.0.iter().map(member).collect();
+    Some(format!("{{{}}}", parts.join(",")))
+}
+
 /// An envelope with a star for each member that is masked, everything else as it was written.
 fn masked(value: &str) -> String {
     let envelope = members(value).unwrap_or_else(|| panic!("no envelope: {value}"));
@@ -111,10 +145,21 @@ fn masked(value: &str) -> String {
         .0
         .iter()
         .any(|(name, value)| name == "op" && value.get() == r#""r""#);
+    let is_message = envelope.0.iter().any(|(name, _)| name == "message");
     let written = |name: &str, value: &RawValue| {
         if name == "source" {
+            let source = members(value.get()).unwrap();
+            let is_null =
+                |(name, value): &(String, Box<RawValue>)| name == "txId" && value.get() == "null";
+            let is_lone = is_message && source.0.iter().any(is_null);
+            with_stars(&source, |name| {
+                SOURCE.contains(&name)
+                    || is_read && SOURCE_OF_READS.contains(&name)
+                    || is_lone && SOURCE_OF_LONE.contains(&name)
+            })
+        } else if name == "transaction" && is_message && value.get() != "null" {
             with_stars(&members(value.get()).unwrap(), |name| {
-                SOURCE.contains(&name) || is_read && SOURCE_OF_READS.contains(&name)
+                name == "data_collection_order"
             })
         } else {
             value.get().to_owned()

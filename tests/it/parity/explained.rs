@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::run::{Captured, Topics, captured};
 
 async fn defaults() -> &'static Captured {
@@ -40,7 +42,7 @@ async fn places_within_a_snapshot() {
     let flags = |topics: &Topics| {
         let events = topics.values().flatten();
         let reads = events.filter(|event| event.member(&["op"]) == r#""r""#);
-        let flags = reads.map(|event| event.snapshot.clone().unwrap());
+        let flags = reads.map(|event| event.raw["source"]["snapshot"].as_str().unwrap().to_owned());
         flags.collect::<BTreeSet<String>>()
     };
     let places = [
@@ -168,4 +170,77 @@ async fn tombstones_without_a_key() {
         empty.count()
     };
     assert_eq!((empty(theirs), empty(ours)), (1, 0));
+}
+
+/// What both have in a topic that is no table's, without what is masked.
+async fn raw(topic: &str) -> [Vec<Value>; 2] {
+    let Captured { theirs, ours } = &captured().await["transactions"];
+    [theirs, ours].map(|topics| {
+        topics[topic]
+            .iter()
+            .map(|event| event.raw.clone())
+            .collect()
+    })
+}
+
+#[tokio::test]
+async fn messages_between_transactions() {
+    let [theirs, ours] = raw("message").await;
+    let time = |event: &Value| event["source"]["ts_us"].as_i64().unwrap();
+    // The last one is of a transaction that committed behind them.
+    let [.., before, one, other, _] = theirs.as_slice() else {
+        panic!("{theirs:?}");
+    };
+    assert!(!before["source"]["txId"].is_null() && one["source"]["txId"].is_null());
+    assert_eq!([time(one), time(other)], [time(before); 2]);
+    let [.., before, one, _, _] = ours.as_slice() else {
+        panic!("{ours:?}");
+    };
+    assert!(time(one) > time(before));
+}
+
+#[tokio::test]
+async fn messages_counted_by_address() {
+    let [theirs, ours] = raw("message").await;
+    let order = |event: &Value| event["transaction"]["data_collection_order"].as_i64();
+    let orders = |events: &[Value]| events.iter().filter_map(order).collect::<Vec<_>>();
+    assert_eq!(orders(&theirs), [1, 1, 1]);
+    assert_eq!(orders(&ours), [1, 2, 1]);
+
+    let [theirs, ours] = raw("transaction").await;
+    let counted = |ends: &[Value], name: &str| -> Vec<i64> {
+        let collections = ends
+            .iter()
+            .filter_map(|end| end["data_collections"].as_array());
+        let named = collections.flatten().filter(|collection| {
+            let found = collection["data_collection"].as_str().unwrap();
+            found.contains(name)
+        });
+        named
+            .map(|collection| collection["event_count"].as_i64().unwrap())
+            .collect()
+    };
+    assert_eq!(counted(&theirs, "LogicalDecodingMessageId@"), [1, 1, 1]);
+    assert_eq!(counted(&ours, "LOGICAL_DECODING_MESSAGE"), [2, 1]);
+}
+
+#[tokio::test]
+async fn the_order_of_what_is_counted() {
+    let names = |ends: &[Value]| -> Vec<String> {
+        let of = |end: &Value| end["data_collections"].as_array().cloned();
+        let longest = ends.iter().filter_map(of).max_by_key(Vec::len).unwrap();
+        let names = longest
+            .iter()
+            .map(|counted| counted["data_collection"].as_str().unwrap().to_owned());
+        names.collect()
+    };
+    let [theirs, ours] = raw("transaction").await.map(|ends| names(&ends));
+    let [first, second] = ["public.numbers", "public.times"].map(str::to_owned);
+    assert_eq!(ours[..2], [first, second]);
+    assert_ne!(theirs, ours);
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(theirs), sorted(ours));
 }

@@ -54,8 +54,9 @@ pub(super) const MODES: &[Mode] = &[
             ("value.converter.schemas.enable", "true"),
             ("header.converter", JSON_CONVERTER),
             ("header.converter.schemas.enable", "true"),
+            ("provide.transaction.metadata", "true"),
         ],
-        ours: "encoding = \"json-schema\"\n",
+        ours: "encoding = \"json-schema\"\ntransactions = true\n",
     },
     Mode {
         name: "numbers",
@@ -127,6 +128,13 @@ pub(super) const MODES: &[Mode] = &[
             ("time.precision.mode", "adaptive_time_microseconds"),
         ],
         ours: "time = \"adaptive-microseconds\"\n",
+    },
+    Mode {
+        name: "transactions",
+        publication: "parity",
+        tables: r#""*.*""#,
+        theirs: &[NO_ROOT, ("provide.transaction.metadata", "true")],
+        ours: "transactions = true\n",
     },
     Mode {
         name: "root",
@@ -257,7 +265,7 @@ fn start_replicators(database: &str, prefixes: &[(String, String)]) -> Vec<Tidew
     let start = |(mode, (_, prefix)): (&Mode, &(String, String))| {
         let config = format!(
             "[source]\nurl = \"{}\"\nslot = \"{prefix}\"\npublication = \"{}\"\n\
-             tables = [{}]\nheartbeat_interval = \"0s\"\n\
+             tables = [{}]\nmessages = [\"*\"]\nheartbeat_interval = \"0s\"\n\
              [kafka]\nbrokers = \"{}\"\nprefix = \"{prefix}\"\npartitions = 1\n\
              [format]\nvalues = \"debezium\"\ntruncate = \"once\"\n{}",
             support::database_url(database),
@@ -296,13 +304,16 @@ async fn confirmed(database: &Database, slot: &str) -> Lsn {
     confirmed.unwrap_or(Lsn::ZERO)
 }
 
-/// Every event by the table's name. The topic of schemas is no table's.
+/// Topics beside the tables' that both have.
+const NO_TABLES: [&str; 2] = ["message", "transaction"];
+
+/// Every event by the table's name, and those of what is no table. The topic of schemas is not compared.
 fn topics(prefix: &str) -> Topics {
     let beginning = format!("{prefix}.");
     let topics = read_topics(&kafka_brokers(), &beginning).into_iter();
     topics
         .map(|(topic, records)| (topic.trim_start_matches(&beginning).to_owned(), records))
-        .filter(|(table, _)| table.contains('.'))
+        .filter(|(topic, _)| topic.contains('.') || NO_TABLES.contains(&topic.as_str()))
         .map(|(table, records)| {
             let events = records
                 .into_iter()

@@ -4,6 +4,7 @@ mod columns;
 mod keys;
 mod messages;
 mod topics;
+mod transactions;
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! Logical messages: heartbeats, requests for snapshots, and those of the users.
+//! Logical messages: heartbeats, requests for snapshots, and those of the users; in a transaction, or between
+//! two.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,23 +8,25 @@ use super::rows::Wanted;
 use super::{Capture, Point};
 use crate::event::selection::Selection;
 use crate::event::{
-    BARRIER_PREFIX, Change, HEARTBEAT_PREFIX, LogicalMessage, Lsn, SNAPSHOT_PREFIX, Transaction,
+    BARRIER_PREFIX, Change, HEARTBEAT_PREFIX, LogicalMessage, Lsn, Outline, SNAPSHOT_PREFIX,
+    Transaction,
 };
 use crate::replicate::Error;
 
 /// Where logical messages go, and which.
 #[derive(Debug, Default)]
 pub(crate) struct MessageTopic {
-    /// Index of the topic; `None` if none are published.
-    pub(crate) topic: Option<u32>,
+    /// Their topic; `None` if none are published.
+    pub(crate) outline: Option<Outline>,
     /// What the configuration selects.
     pub(crate) selection: Arc<Selection>,
 }
 
 impl MessageTopic {
     /// The topic of messages with this prefix.
-    fn topic(&self, prefix: &str) -> Option<u32> {
-        self.topic
+    pub(super) fn topic(&self, prefix: &str) -> Option<&Outline> {
+        self.outline
+            .as_ref()
             .filter(|_| self.selection.messages.matches(prefix))
     }
 }
@@ -41,18 +44,24 @@ impl Capture {
         if !publish {
             return Ok(());
         }
-        let topic = match message.prefix {
-            HEARTBEAT_PREFIX => Some(self.heartbeat_topic),
-            SNAPSHOT_PREFIX => {
-                self.requests.push(message.content.to_vec());
-                None
+        match message.prefix {
+            HEARTBEAT_PREFIX => {
+                let topic = self.heartbeat_topic;
+                self.encoder
+                    .heartbeat(topic, change, message, &mut self.batch);
+                Ok(())
             }
-            BARRIER_PREFIX => None,
-            prefix => self.messages.topic(prefix),
-        };
-        match topic {
-            None => Ok(()),
-            Some(topic) => self.publish_message(topic, change, message),
+            SNAPSHOT_PREFIX => {
+                if self.taken_back.is_none() {
+                    self.requests.push(message.content.to_vec());
+                }
+                Ok(())
+            }
+            BARRIER_PREFIX => Ok(()),
+            _ => {
+                self.tell_begin(lsn)?;
+                self.publish_message(change, message)
+            }
         }
     }
 
@@ -73,10 +82,9 @@ impl Capture {
         }
         let published = self.published;
         let published = published.is_some_and(|point| point.is_past_message(lsn));
-        let topic = self.messages.topic(message.prefix);
-        let Some(topic) = topic.filter(|_| !published) else {
+        if published || self.messages.topic(message.prefix).is_none() {
             return Ok(());
-        };
+        }
         self.encoder.begin(&Transaction {
             epoch: self.epoch,
             commit_lsn: lsn,
@@ -89,7 +97,7 @@ impl Capture {
             ordinal: 0,
             now_us,
         };
-        self.publish_message(topic, change, message)?;
+        self.publish_message(change, message)?;
         self.oldest.get_or_insert(now);
         self.set_boundary(Point {
             resume: self.boundary.point.resume.max(lsn),
