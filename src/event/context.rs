@@ -18,7 +18,7 @@
 use std::fmt::Write;
 
 use super::change::Transaction;
-use super::encoder::ValueFormat;
+use super::format::ValueFormat;
 use super::json;
 use super::plan::quoted_content;
 

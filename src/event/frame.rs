@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use super::Batch;
 use super::avro::{self, Misfit, Node};
-use super::encoder::Encoding;
 use super::error::EncodeError;
+use super::format::Encoding;
 use super::schema::{Schema, Schemas, render_connect};
 
 /// Of the keys and of the values of one topic's records.

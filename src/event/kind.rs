@@ -22,7 +22,7 @@ use super::array::DIMENSIONS_MAX;
 use super::builtin::builtin_array;
 use super::composite::Field;
 use super::debezium::{Form, Handling};
-use super::encoder::{Format, ValueFormat};
+use super::format::{Format, ValueFormat};
 use super::plan::Label;
 use super::selection::Transform;
 use super::table::{ColumnShape, TypeShape};

@@ -1,8 +1,9 @@
 //! Records that are about whole tables: truncates, and the marker at the end of a snapshot.
 
 use super::change::Change;
-use super::encoder::{Encoder, Op, TruncateFormat, header_index};
+use super::encoder::{Encoder, Op, header_index};
 use super::error::EncodeError;
+use super::format::TruncateFormat;
 use super::plan::Plan;
 use super::shape::Shape;
 use super::{Batch, Header, Position, Record};

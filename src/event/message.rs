@@ -14,8 +14,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::change::{Change, LogicalMessage};
 use super::debezium::write_bytes;
-use super::encoder::{Encoder, Encoding, Op, ValueFormat, no_headers};
+use super::encoder::{Encoder, Op, no_headers};
 use super::error::EncodeError;
+use super::format::{Encoding, ValueFormat};
 use super::frame::{Failed, Frames};
 use super::json;
 use super::plan::quoted_content;

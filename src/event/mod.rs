@@ -21,6 +21,7 @@ mod encoder;
 mod envelope;
 mod error;
 mod extra;
+mod format;
 mod frame;
 mod hexadecimal;
 mod hstore;
@@ -54,13 +55,11 @@ pub use debezium::{
     Placeholder, TimeHandling,
 };
 pub use default::ColumnDefault;
-pub use encoder::{
-    Encoder, Encoding, Format, NEW_KEY_HEADER, OLD_KEY_HEADER, PassedRows, SourceName,
-    TruncateFormat, ValueFormat,
-};
+pub use encoder::{Encoder, NEW_KEY_HEADER, OLD_KEY_HEADER, PassedRows};
 pub use envelope::{Envelope, MessageBlock, Operation, Source};
 pub use error::{EncodeError, TooLarge};
 pub use extra::{Extra, Extras};
+pub use format::{Encoding, Format, SourceName, TruncateFormat, ValueFormat};
 pub use frame::Frames;
 pub use image::Filled;
 pub use key_range::{KeyOrder, KeyRange};

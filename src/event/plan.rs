@@ -1,7 +1,7 @@
 //! `Plan`: everything about a table that is the same for each of its rows, rendered once.
 
 use super::debezium::Form;
-use super::encoder::{Encoding, Format};
+use super::format::{Encoding, Format};
 use super::frame::Frames;
 use super::json;
 use super::kind::Kind;

@@ -13,8 +13,9 @@
 use std::collections::HashMap;
 
 use super::change::Transaction;
-use super::encoder::{Encoder, Encoding, ValueFormat, no_headers};
+use super::encoder::{Encoder, no_headers};
 use super::error::EncodeError;
+use super::format::{Encoding, ValueFormat};
 use super::frame::{Failed, Frames};
 use super::json;
 use super::plan::{Plan, quoted_content};

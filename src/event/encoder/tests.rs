@@ -1,5 +1,6 @@
 //! Goldens, byte by byte, and what each kind of change becomes.
 
+use super::super::format::TruncateFormat;
 use super::super::row::Column::{self, Null, Text, Unchanged};
 use super::super::row::NOT_SENT;
 use super::super::{

@@ -4,7 +4,7 @@
 
 use super::record::{long, optional, source, string};
 use super::{Field, Form, Schema, Schemas};
-use crate::event::encoder::Format;
+use crate::event::format::Format;
 
 /// An event's place in its transaction.
 pub(super) fn transaction_block() -> Schema {

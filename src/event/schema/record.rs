@@ -1,8 +1,8 @@
 //! Whole keys and values: the structs around the columns.
 
 use super::{Field, Form, Schema, debezium, event, lossless};
-use crate::event::encoder::{Format, TruncateFormat, ValueFormat};
 use crate::event::extra::Extra;
+use crate::event::format::{Format, TruncateFormat, ValueFormat};
 use crate::event::shape::{DELETED_FIELD, Flat, FlatDeletes, Shape};
 use crate::event::table::{ColumnShape, Table};
 

@@ -1,6 +1,6 @@
 //! Flat rows, tombstones, and headers on request.
 
-use super::super::super::extra::Extra;
+use super::super::super::extra::{Extra, Extras};
 use super::super::super::shape::{Flat, UnchangedFormat};
 use super::*;
 
