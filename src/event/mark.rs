@@ -3,7 +3,7 @@
 use super::change::Change;
 use super::encoder::{Encoder, Op, header_index};
 use super::error::EncodeError;
-use super::format::TruncateFormat;
+use super::format::{Encoding, Format, TruncateFormat, ValueFormat};
 use super::plan::Plan;
 use super::shape::Shape;
 use super::{Batch, Header, Position, Record};
@@ -61,14 +61,25 @@ impl Encoder {
     }
 
     /// The end of a snapshot at `position`, in every partition of a table's topic: a record without
-    /// key and value, which Debezium's consumers take for a tombstone and skip.
+    /// key and value. Only where events look as the retail half reads them: other consumers may end on a
+    /// record without a key, as Debezium's JDBC sink does.
     pub fn snapshot_end(
+        &self,
         topic: u32,
         partitions: i32,
         position: Position,
         ts_us: i64,
         out: &mut Batch,
     ) {
+        let Format {
+            values,
+            encoding,
+            shape,
+            ..
+        } = self.format;
+        if (values, encoding, shape) != (ValueFormat::Lossless, Encoding::Json, Shape::Envelope) {
+            return;
+        }
         let first = header_index(out);
         for (name, value) in [
             (MARK_HEADER, SNAPSHOT_END.to_owned()),

@@ -17,7 +17,7 @@ use super::row_store::Feed;
 use super::snapshot::{Ledger, Pace, ReadTable, Reading, Remaining, Snapshot, WorkerSettings};
 use super::start::{Opening, held_bytes_max, session_options, transactional_id};
 use crate::config::settings::Truncate;
-use crate::event::{Batch, Change, Encoder, Lsn, Position, SnapshotRead};
+use crate::event::{Batch, Change, Lsn, Position, SnapshotRead};
 use crate::kafka::{Entry, FencesRecord, PositionRecord, SnapshotProgress};
 use crate::postgres::{self, PublishedTable, TableName};
 
@@ -281,6 +281,7 @@ impl Opening<'_> {
         begun: Position,
         read: SnapshotRead,
     ) -> Result<(), Error> {
+        let encoder = self.encoder()?;
         let mut batch = Batch::default();
         let mut ended = HashSet::new();
         // Tables that share a topic share its mark.
@@ -288,7 +289,7 @@ impl Opening<'_> {
             .iter()
             .filter(|table| ended.insert(table.plan.topic()))
         {
-            Encoder::snapshot_end(
+            encoder.snapshot_end(
                 table.plan.topic(),
                 table.partitions,
                 begun,

@@ -523,8 +523,29 @@ fn a_heartbeat_and_another_message() {
 
 #[test]
 fn a_snapshot_end_is_marked_in_every_partition() {
-    let mut batch = Batch::default();
-    Encoder::snapshot_end(4, 2, Position::new(1, Lsn(0x16E_9058), 0), 17, &mut batch);
+    let end = |format: Format| {
+        let mut batch = Batch::default();
+        let position = Position::new(1, Lsn(0x16E_9058), 0);
+        let source = SourceName {
+            prefix: "retail".to_owned(),
+            database: "shop".to_owned(),
+        };
+        Encoder::new(&source, format).snapshot_end(4, 2, position, 17, &mut batch);
+        batch
+    };
+    for format in [
+        Format {
+            values: ValueFormat::Debezium,
+            ..Format::default()
+        },
+        Format {
+            encoding: Encoding::JsonSchema,
+            ..Format::default()
+        },
+    ] {
+        assert!(end(format).records.is_empty(), "readers do not expect it");
+    }
+    let batch = end(Format::default());
     let mark = expected(
         None,
         None,

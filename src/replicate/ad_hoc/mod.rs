@@ -575,7 +575,8 @@ impl AdHoc {
         }
         self.table = None;
         if let Some(lowest) = self.requests.table_finished(&request, oid, now_us) {
-            Encoder::snapshot_end(topic, partitions, lowest, part.read_at_us, out);
+            self.encoder
+                .snapshot_end(topic, partitions, lowest, part.read_at_us, out);
         }
         Ok(())
     }
@@ -641,7 +642,8 @@ impl AdHoc {
         if whole {
             self.table = None;
             if let Some(lowest) = self.requests.table_finished(&request, oid, now_us) {
-                Encoder::snapshot_end(topic, partitions, lowest, held.read_at_us, out);
+                self.encoder
+                    .snapshot_end(topic, partitions, lowest, held.read_at_us, out);
             }
         }
         self.notice(now, now_us);
