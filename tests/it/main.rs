@@ -17,6 +17,7 @@ mod adhoc;
 mod aggregate;
 mod bounds;
 mod commands;
+mod consumers;
 mod corpora;
 mod evolution;
 mod faults;

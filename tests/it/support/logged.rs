@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -38,6 +39,16 @@ impl Logged {
     pub(crate) fn assert_running(&mut self) {
         let running = self.child.try_wait().unwrap().is_none();
         assert!(running, "{} has ended", self.name);
+    }
+
+    /// Waits until it ends by itself; what it has logged.
+    pub(crate) fn wait(mut self, limit: Duration) -> String {
+        let deadline = Instant::now() + limit;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "{} has not ended", self.name);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.log()
     }
 
     /// What it has logged so far.

@@ -2,7 +2,9 @@
 //! that no other test uses, private servers, and waiting for a condition.
 
 mod apicurio;
+mod connect;
 mod debezium;
+mod flink;
 mod kafka;
 mod kills;
 pub(crate) mod load;
@@ -18,7 +20,9 @@ use tidewater::connection::{Connection, Database, connect};
 use tidewater::event::Lsn;
 
 pub(crate) use apicurio::Apicurio;
+pub(crate) use connect::Worker;
 pub(crate) use debezium::{Connector, Debezium};
+pub(crate) use flink::changes as flink_changes;
 pub(crate) use kafka::Kafka;
 pub(crate) use kills::Kills;
 pub(crate) use postgres::{Postgres, free_port};
@@ -52,6 +56,23 @@ pub(crate) async fn server_version() -> i32 {
     let database = connect(&server).await.unwrap();
     let version = "select current_setting('server_version_num')::int";
     database.query_one(version, &[]).await.unwrap().get(0)
+}
+
+/// The shared server's port.
+pub(crate) fn postgres_port() -> String {
+    let url = postgres_url();
+    let (_, port) = url.rsplit_once(':').unwrap();
+    port.split('/').next().unwrap().to_owned()
+}
+
+/// Class path of jars that `scripts/install tests` fetches.
+fn jars(name: &str) -> String {
+    let jars = format!("{}/.cache/{name}", env!("CARGO_MANIFEST_DIR"));
+    assert!(
+        std::fs::exists(format!("{jars}/complete")).unwrap(),
+        "no jars in {jars}: run scripts/install tests"
+    );
+    format!("{jars}/libs/*")
 }
 
 /// URL of a database on the shared server.
