@@ -177,8 +177,7 @@ async fn watch(catalog: &Database, holders: &[i32]) -> Result<(), Error> {
 
 /// Says what the creation waits for.
 async fn tell(catalog: &Database) -> Result<(), Error> {
-    let standby = catalog.query_one("select pg_is_in_recovery()", &[]).await;
-    if standby.map_err(Error::Catalog)?.get(0) {
+    if postgres::is_in_recovery(catalog).await? {
         tracing::warn!(
             "the slot cannot be created before the primary logs its running transactions: run \
              select pg_log_standby_snapshot() there, or name it in source.primary_url"

@@ -49,8 +49,7 @@ pub(super) async fn writer(source: &Source) -> Result<Database, Error> {
     let Some(primary) = &source.primary else {
         return Ok(found);
     };
-    let standby = found.query_one("select pg_is_in_recovery()", &[]).await;
-    if standby.map_err(Error::Catalog)?.get(0) {
+    if postgres::is_in_recovery(&found).await? {
         connect(primary, &found).await
     } else {
         Ok(found)
