@@ -220,34 +220,30 @@ impl Capture {
 
     /// Stores a row that has no older one.
     fn put(&mut self, relation: u32, wanted: Wanted, row: Tuple<'_>) -> Result<(), Error> {
-        let Some(rows) = self.rows.as_mut().filter(|_| wanted.store) else {
-            return Ok(());
-        };
-        // A key that was too large to be held is that of a row that is not known.
-        if rows.put(relation, row) || self.excess.is_some() {
-            return Ok(());
-        }
-        Err(key_missing(plan(
-            &self.tables,
-            relation,
-            wanted.change.lsn,
-        )?))
+        self.store(relation, wanted, |rows| rows.put(relation, row))
     }
 
     /// Removes the row with the key of `row` from the store.
     fn remove(&mut self, relation: u32, wanted: Wanted, row: Tuple<'_>) -> Result<(), Error> {
+        self.store(relation, wanted, |rows| rows.remove(relation, row))
+    }
+
+    /// Changes the store, if the change is for it. `change` fails where the row does not carry its key; one that
+    /// was too large to be held is that of a row that is not known.
+    fn store(
+        &mut self,
+        relation: u32,
+        wanted: Wanted,
+        change: impl FnOnce(&mut RowStore) -> bool,
+    ) -> Result<(), Error> {
         let Some(rows) = self.rows.as_mut().filter(|_| wanted.store) else {
             return Ok(());
         };
-        // As above.
-        if rows.remove(relation, row) || self.excess.is_some() {
+        if change(rows) || self.excess.is_some() {
             return Ok(());
         }
-        Err(key_missing(plan(
-            &self.tables,
-            relation,
-            wanted.change.lsn,
-        )?))
+        let plan = plan(&self.tables, relation, wanted.change.lsn)?;
+        Err(key_missing(plan))
     }
 
     pub(super) fn truncate(

@@ -22,14 +22,20 @@ const STEPS: [(&str, u64); 8] = [
     ("ad-hoc.ordered", 2),
 ];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_published_is_not_read_again_after_a_crash() {
+/// A source with one table of so many rows.
+async fn filled(name: &str) -> Scene {
     let table = format!(
         "create table t (id bigint primary key, note text);
          insert into t select n, repeat(md5(n::text), 2) from generate_series(1, {ROWS}) as n"
     );
-    let scene = Scene::new("adhoc_steps", &table).await;
+    let scene = Scene::new(name, &table).await;
     journal(&scene, "t", &["id"]).await;
+    scene
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_is_not_read_again_after_a_crash() {
+    let scene = filled("adhoc_steps").await;
     let config = scene
         .config("initial", "")
         .replace("[kafka]", "tables = [\"public.*\"]\n[kafka]");
@@ -74,12 +80,7 @@ async fn what_is_published_is_not_read_again_after_a_crash() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_snapshot_goes_on() {
-    let table = format!(
-        "create table t (id bigint primary key, note text);
-         insert into t select n, repeat(md5(n::text), 2) from generate_series(1, {ROWS}) as n"
-    );
-    let scene = Scene::new("adhoc_kills", &table).await;
-    journal(&scene, "t", &["id"]).await;
+    let scene = filled("adhoc_kills").await;
     let config = scene.config("never", "").replace(
         "[kafka]",
         &format!("tables = [\"public.*\"]\nsnapshot_rows_per_second = {ROWS_PER_SECOND}\n[kafka]"),
