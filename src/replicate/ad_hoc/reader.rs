@@ -4,6 +4,7 @@
 //! TABLE are not MVCC-safe; the rows; and behind it the end of the log, with a message that makes the stream
 //! pass it at once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -304,12 +305,13 @@ impl Work {
             let asked = Patterns::new(asked).map_err(Error::Patterns)?;
             postgres::captured_tables(catalog, &source.publication, &asked).await?
         };
-        let is_asked = |table: &PublishedTable| asked.iter().any(|asked| asked.id == table.id);
+        let asked: HashSet<u32> = asked.iter().map(|table| table.id).collect();
+        let is_asked = |table: &PublishedTable| asked.contains(&table.id);
         let topic = |table: &PublishedTable| {
             let name = &table.table;
             topics::routed(selection, &kafka.prefix, &name.schema, &name.name)
         };
-        let left_out: Vec<String> = all
+        let left_out: HashSet<String> = all
             .iter()
             .filter(|table| !is_asked(table))
             .map(topic)
