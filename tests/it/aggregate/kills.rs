@@ -67,13 +67,8 @@ async fn a_consumer_that_dies_at_any_step_and_a_rebuild_give_the_same() {
             "{}\n[debug]\ncrash_at = \"{step}:{arrival}\"\n",
             scene.config
         );
-        let ended = Tidewater::start(&["aggregate"], &crash).wait(Duration::from_mins(2));
-        assert_eq!(
-            ended.code(),
-            None,
-            "{step}:{arrival} was not reached: {}",
-            ended.log
-        );
+        let consumer = Tidewater::start(&["aggregate"], &crash);
+        consumer.wait(Duration::from_mins(2)).died_at(step, arrival);
     }
     load.stop().await;
     let consumer = scene.aggregate();

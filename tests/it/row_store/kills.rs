@@ -59,15 +59,10 @@ async fn rows_are_whole_whenever_the_replicator_dies() {
         });
     }
     for (step, arrival) in STEPS {
-        let ended = twins
+        twins
             .start_until(step, arrival)
-            .wait(Duration::from_mins(1));
-        assert_eq!(
-            ended.code(),
-            None,
-            "{step}:{arrival} was not reached: {}",
-            ended.log
-        );
+            .wait(Duration::from_mins(1))
+            .died_at(step, arrival);
     }
     for _ in 0..KILLS {
         let mut replicator = twins.start();
@@ -110,15 +105,16 @@ async fn rows_are_whole_behind_a_transaction_that_was_published_in_part() {
         .run("update wide{t} set n = n + 100 where id % 3 = 0")
         .await;
     for arrival in [3, 5, 8] {
-        let ended = twins
-            .start_until("publish.committed", arrival)
-            .wait(Duration::from_mins(2));
-        assert_eq!(ended.code(), None, "{}", ended.log);
+        let step = "publish.committed";
+        twins
+            .start_until(step, arrival)
+            .wait(Duration::from_mins(2))
+            .died_at(step, arrival);
     }
-    let ended = twins
+    twins
         .start_until("rows.written", 1)
-        .wait(Duration::from_mins(2));
-    assert_eq!(ended.code(), None, "{}", ended.log);
+        .wait(Duration::from_mins(2))
+        .died_at("rows.written", 1);
     twins.catch_up().await;
     assert!(twins.assert_same("wide") > ROWS * 3);
 }

@@ -30,13 +30,22 @@ impl Ended {
     pub(crate) fn code(&self) -> Option<i32> {
         self.status.code()
     }
-}
 
-impl Ended {
     /// The same, once it is known to have ended with that code; what it said is shown otherwise.
     pub(crate) fn expect(self, code: ExitCode) -> Ended {
         let Ended { output, log, .. } = &self;
         assert_eq!(self.code(), Some(code as i32), "{output}{log}");
+        self
+    }
+
+    /// The same, once it is known to have died by a signal, as it does at a step that it was told to die at.
+    pub(crate) fn died_at(self, step: &str, arrival: u64) -> Ended {
+        assert_eq!(
+            self.code(),
+            None,
+            "{step}:{arrival} was not reached: {}",
+            self.log
+        );
         self
     }
 }
