@@ -341,6 +341,7 @@ fn encoder(values: ValueFormat) -> Encoder {
         values,
         truncate: TruncateFormat::EachPartition,
         tombstones: true,
+        skip_unchanged: false,
         shape: Shape::Envelope,
         headers: Extras::NONE,
         handling: Handling::default(),

@@ -36,6 +36,8 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
         ],
     );
     let skip = skipped(resolver);
+    let skip_unchanged =
+        resolver.choice("format.skip_unchanged", &[("true", true), ("false", false)]);
     let transactions = resolver.choice("format.transactions", &[("true", true), ("false", false)]);
     let format = Format {
         values: values?,
@@ -46,6 +48,7 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
         headers: headers?,
         encoding: encoding?,
         skip: skip?,
+        skip_unchanged: skip_unchanged?,
         transactions: transactions?,
     };
     let format = check_handling(format, resolver)?;

@@ -354,6 +354,12 @@ pub const KEYS: &[Key] = &[
         "changes that are left out: inserts, updates, deletes, truncates",
     ),
     key(
+        "format.skip_unchanged",
+        "false",
+        "true, false",
+        "whether an update is left out whose row is known from before and shows no change",
+    ),
+    key(
         "format.transactions",
         "false",
         "true, false",

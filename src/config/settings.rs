@@ -212,6 +212,8 @@ pub struct Format {
     pub encoding: Encoding,
     /// Changes that are left out.
     pub skip: Operations,
+    /// Whether an update that changes nothing of what events show is left out.
+    pub skip_unchanged: bool,
     /// Whether transactions are told of.
     pub transactions: bool,
 }

@@ -132,9 +132,10 @@ impl Encoder {
         Encoder { selection, ..self }
     }
 
-    /// Whether an update's event shows the row that it found.
-    pub fn shows_old_rows(&self) -> bool {
-        self.format.shape == Shape::Envelope
+    /// Whether an update is looked at together with the row that it found: its event shows it, or is left out
+    /// if it is the same.
+    pub fn needs_old_rows(&self) -> bool {
+        self.format.shape == Shape::Envelope || self.format.skip_unchanged
     }
 
     /// Whether the event of a delete, or of a key that a row left, shows the row that it found.
@@ -258,7 +259,7 @@ impl Encoder {
         self.appear(plan, Op::Create, change, new, out)
     }
 
-    /// A row that changed: one record, or three when its key did.
+    /// A row that changed: one record, or three when its key did, or none when nothing did that is shown.
     pub fn update<O: Row, N: Row>(
         &mut self,
         plan: &Plan,
@@ -280,6 +281,12 @@ impl Encoder {
             new,
             old: old_columns,
         };
+        if self.format.skip_unchanged
+            && let OldRow::Full(old) = old
+            && self.shows_no_change(plan, old, new, out)
+        {
+            return Ok(());
+        }
         if key_differs(plan, old_columns, new) {
             return all_or_nothing(out, |out| self.rekey(plan, change, old, new, out));
         }
@@ -621,6 +628,7 @@ pub(super) fn header_index(out: &Batch) -> u32 {
 
 mod key;
 mod passed_over;
+mod unchanged;
 
 pub use passed_over::PassedRows;
 

@@ -24,6 +24,8 @@ pub struct Format {
     pub truncate: TruncateFormat,
     /// Whether a tombstone follows a delete.
     pub tombstones: bool,
+    /// Whether an update that changes nothing of what events show is left out.
+    pub skip_unchanged: bool,
     /// What a value is.
     pub shape: Shape,
     /// What each record's headers say.
@@ -43,6 +45,7 @@ impl Default for Format {
             handling: Handling::default(),
             truncate: TruncateFormat::EachPartition,
             tombstones: true,
+            skip_unchanged: false,
             shape: Shape::Envelope,
             headers: Extras::default(),
             encoding: Encoding::Json,

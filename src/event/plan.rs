@@ -108,7 +108,8 @@ impl PlanColumn {
         placeholder.as_deref()
     }
 
-    fn is_dropped(&self) -> bool {
+    /// Whether events do not have the column.
+    pub(super) fn is_dropped(&self) -> bool {
         self.null.is_empty()
     }
 }

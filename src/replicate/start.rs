@@ -611,6 +611,7 @@ fn event_format(format: Format, record_bytes_max: usize) -> event::Format {
         },
         handling: format.handling,
         tombstones: format.tombstones,
+        skip_unchanged: format.skip_unchanged,
         shape: format.shape,
         headers: format.headers,
         encoding: format.encoding,

@@ -568,3 +568,4 @@ mod flat;
 mod properties;
 mod refusals;
 mod shaping;
+mod unchanged;

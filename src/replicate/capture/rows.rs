@@ -113,11 +113,11 @@ impl Capture {
         old: Option<OldTuple<'_>>,
         new: Tuple<'_>,
     ) -> Result<(), Error> {
-        let shown = match old {
-            None => self.encoder.shows_old_rows(),
-            Some(_) => self.encoder.shows_deleted_rows(),
+        let needed = match old {
+            None => self.encoder.needs_old_rows(),
+            Some(_) => self.encoder.shows_deleted_rows() || self.encoder.needs_old_rows(),
         };
-        let is_needed = (wanted.publish && shown) || has_unchanged(new);
+        let is_needed = (wanted.publish && needed) || has_unchanged(new);
         let sent = old.map(|(OldRow::Key(old) | OldRow::Full(old))| old);
         let stored = if is_needed {
             self.find(relation, wanted, sent.unwrap_or(new))?

@@ -1,5 +1,7 @@
 update toast set n = 2 where id = 101;
 update whole set t = 'b' where id = 101;
+update whole set t = t where id = 104;
+update whole set t = 'c' where id = 104;
 update whole set id = 103 where id = 102;
 delete from whole where id = 101;
 update numbers set id = 206 where id = 105;
@@ -23,6 +25,10 @@ insert into keyless values (8, 'two');
 commit;
 truncate keyless;
 update keyless_whole set b = 'y' where a = 100;
+update keyless_whole set b = b;
+update scales set n = 1.50 where id = 101;
+update scales set n = 1.51 where id = 101;
+update priced set t = t where p = 102;
 update chosen set z = 'changed' where id = 101;
 update chosen set code = 'moved' where id = 101;
 update chosen set id = 105 where id = 101;

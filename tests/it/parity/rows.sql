@@ -101,6 +101,7 @@ insert into chosen values ($ID + 1, 'one' || $ID, 4, 'z'), ($ID + 2, 'two' || $I
 insert into frozen values ($ID + 1, 'f');
 insert into composite values ($ID + 1, 't', 'a "q" \ é', 5), ($ID + 2, null, 'b', null);
 insert into priced values ($ID + 1.5, 'a'), ($ID + 2, 'b');
+insert into scales values ($ID + 1, 1.5);
 insert into open_priced values ($ID + 1.50, 'a'), ($ID + 2, 'b');
 insert into identified values (('6ba7b810-9dad-11d1-80b4-0000000' || 10000 + $ID)::uuid, $ID);
 insert into dated values ('2026-02-03', '2026-02-03 04:05:06.123', $ID, 'd');

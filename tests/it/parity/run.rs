@@ -133,8 +133,12 @@ pub(super) const MODES: &[Mode] = &[
         name: "transactions",
         publication: "parity",
         tables: r#""*.*""#,
-        theirs: &[NO_ROOT, ("provide.transaction.metadata", "true")],
-        ours: "transactions = true\n",
+        theirs: &[
+            NO_ROOT,
+            ("provide.transaction.metadata", "true"),
+            ("skip.messages.without.change", "true"),
+        ],
+        ours: "transactions = true\nskip_unchanged = true\n",
     },
     Mode {
         name: "root",

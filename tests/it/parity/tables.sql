@@ -98,6 +98,8 @@ alter table frozen replica identity nothing;
 create table composite (b integer, t text, a text, c integer, primary key (a, b));
 create table priced (p numeric(10,2) primary key, t text);
 create table open_priced (p numeric primary key, t text);
+create table scales (id integer primary key, n numeric);
+alter table scales replica identity full;
 create table identified (u uuid primary key, n integer not null);
 create table dated (d date, ts timestamp(3), s smallint, t text, primary key (d, ts, s));
 create table floating (f double precision primary key, t text);

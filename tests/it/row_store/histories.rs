@@ -49,7 +49,8 @@ pub(super) fn statement(rng: &mut ChaCha8Rng) -> String {
         36..42 => format!(
             "update one{{t}} set id = {to} where id = {id} and not exists (select from one{{t}} where id = {to})"
         ),
-        42..46 => format!("update one{{t}} set note = nullif('{n}', '7') where id > {id}"),
+        42..45 => format!("update one{{t}} set note = nullif('{n}', '7') where id > {id}"),
+        45 => format!("update one{{t}} set big = big, note = note where id > {id}"),
         46..54 => format!("delete from one{{t}} where id = {id}"),
         54..62 => format!(
             "insert into two{{t}} values ('w{id}', '2026-01-01', {big}, '{{\"n\": {n}}}') on conflict do nothing"
@@ -126,6 +127,12 @@ async fn rows_are_whole_in_debeziums_values() {
 async fn rows_are_whole_when_they_are_flat() {
     let format = "[format]\nshape = \"flat\"\ndeletes = \"rewrite\"\ntruncate = \"skip\"\n";
     check("flat", format, &ALL).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flat_rows_that_do_not_change_are_left_out() {
+    let format = "[format]\nshape = \"flat\"\nskip_unchanged = true\n";
+    check("same", format, &ALL).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

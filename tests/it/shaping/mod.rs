@@ -5,6 +5,7 @@ mod keys;
 mod messages;
 mod topics;
 mod transactions;
+mod unchanged;
 
 use serde_json::Value;
 
