@@ -1,10 +1,10 @@
 //! `[format]`: how events look, and which of its keys go together.
 
-use super::handling::{DEBEZIUM_ONLY, handling};
+use super::handling::handling;
 use super::resolve::Resolver;
 use super::settings::{Credentials, Format, Registry, Truncate, Values};
 use crate::event::{
-    Encoding, Extra, Extras, Flat, FlatDeletes, Handling, Operations, Shape, UnchangedFormat,
+    Encoding, Extra, Extras, Flat, FlatDeletes, Operations, Shape, UnchangedFormat,
 };
 
 pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
@@ -51,21 +51,7 @@ pub(super) fn format(resolver: &mut Resolver<'_>) -> Option<Format> {
         skip_unchanged: skip_unchanged?,
         transactions: transactions?,
     };
-    let format = check_handling(format, resolver)?;
     check_together(format, resolver)
-}
-
-/// Schemas are those of the default modes.
-fn check_handling(format: Format, resolver: &mut Resolver<'_>) -> Option<Format> {
-    if format.encoding == Encoding::Json || format.handling == Handling::default() {
-        return Some(format);
-    }
-    resolver.none_is_set(
-        &DEBEZIUM_ONLY,
-        "is for format.encoding \"json\": schemas are those of the default",
-        "remove it, or set format.encoding = \"json\"",
-    );
-    None
 }
 
 fn skipped(resolver: &mut Resolver<'_>) -> Option<Operations> {

@@ -8,7 +8,7 @@ use crate::event::{
 };
 
 /// Keys that lossless values have no use for.
-pub(super) const DEBEZIUM_ONLY: [&str; 8] = [
+const DEBEZIUM_ONLY: [&str; 8] = [
     "format.decimal",
     "format.time",
     "format.interval",

@@ -117,13 +117,6 @@ fn keys_of_the_format_that_contradict_each_other_are_faults() {
             ],
         ),
         (
-            "values = \"debezium\"\nencoding = \"json-schema\"\ntime = \"connect\"",
-            &[
-                "format.time: is for format.encoding \"json\": schemas are those of the default; \
-                 remove it, or set format.encoding = \"json\"",
-            ],
-        ),
-        (
             "shape = \"flat\"\ntruncate = \"once\"",
             &[
                 "format.truncate: a flat row cannot say it, and format.shape is \"flat\"; \

@@ -12,6 +12,15 @@ use crate::event::schema::{Field, Form, Schema};
 
 /// Kafka Connect's decimal, which Avro has too.
 const DECIMAL: &str = "org.apache.kafka.connect.data.Decimal";
+/// And its dates and times, with Avro's names for them.
+const TEMPORAL: [(&str, &str); 3] = [
+    ("org.apache.kafka.connect.data.Date", "date"),
+    ("org.apache.kafka.connect.data.Time", "time-millis"),
+    (
+        "org.apache.kafka.connect.data.Timestamp",
+        "timestamp-millis",
+    ),
+];
 /// What the converter says where a precision is not known.
 const PRECISION_UNKNOWN: u64 = 64;
 
@@ -125,7 +134,11 @@ fn annotate(schema: &Schema, object: &mut Map<String, Value>) {
         };
         put("connect.name", name.into());
     }
-    if schema.name.as_deref() == Some(DECIMAL) {
+    let semantic = schema.name.as_deref();
+    if let Some((_, logical)) = TEMPORAL.iter().find(|(name, _)| semantic == Some(*name)) {
+        put("logicalType", (*logical).into());
+    }
+    if semantic == Some(DECIMAL) {
         let parameter = |wanted: &str| {
             let (_, value) = schema.parameters.iter().find(|(name, _)| *name == wanted)?;
             value.parse::<u64>().ok()

@@ -13,9 +13,10 @@ use serde_json::{Map, Value, json};
 use super::super::row::Column::{self, Null, Text, Unchanged};
 use super::super::row::NOT_SENT;
 use super::super::{
-    Batch, Change, ColumnFacts, ColumnShape, EncodeError, Encoder, Encoding, Flat, FlatDeletes,
-    Format, Lsn, OldRow, Plan, ReplicaIdentity, Shape, SourceName, Table, Transaction, TypeShape,
-    UnchangedFormat, ValueFormat,
+    Batch, BinaryHandling, Change, ColumnFacts, ColumnShape, DecimalHandling, EncodeError, Encoder,
+    Encoding, Flat, FlatDeletes, Format, Handling, HstoreHandling, IntervalHandling, Lsn,
+    NameAdjustment, OldRow, Plan, ReplicaIdentity, Shape, SourceName, Table, TimeHandling,
+    Transaction, TypeShape, UnchangedFormat, ValueFormat,
 };
 
 const CHANGE: Change = Change {
@@ -57,6 +58,13 @@ const LOSSLESS: &[(&str, u32, [&str; 2])] = &[
     ("multi", 4451, ["{[1,3),[5,6)}", "{}"]),
 ];
 
+/// Of types that Debezium leaves out, unless they are asked for.
+const UNKNOWN: &[(&str, u32, [&str; 2])] = &[
+    ("position", 3220, ["0/16E9058", "0/0"]),
+    ("box", 603, ["(1,1),(0,0)", "(2.5,2),(0,0)"]),
+    ("positions", 3221, ["{0/1,0/2}", "{}"]),
+];
+
 fn columns(values: ValueFormat) -> Vec<(ColumnShape, [&'static str; 2])> {
     let plain = |(name, type_oid, texts): &(&str, u32, [&'static str; 2])| {
         let shape = ColumnShape {
@@ -69,13 +77,18 @@ fn columns(values: ValueFormat) -> Vec<(ColumnShape, [&'static str; 2])> {
         (shape, *texts)
     };
     let mut columns: Vec<_> = COLUMNS.iter().map(plain).collect();
-    if values == ValueFormat::Lossless {
+    if values == ValueFormat::Debezium {
+        columns.extend(UNKNOWN.iter().map(plain));
+    } else {
         columns.extend(LOSSLESS.iter().map(plain));
-        for (name, resolved, texts) in created() {
-            let (shape, _) = plain(&(name, 70_000, [""; 2]));
-            let resolved = Some(resolved);
-            columns.push((ColumnShape { resolved, ..shape }, texts));
+    }
+    for (name, resolved, texts) in created() {
+        if values == ValueFormat::Debezium && name != "map" {
+            continue;
         }
+        let (shape, _) = plain(&(name, 70_000, [""; 2]));
+        let resolved = Some(resolved);
+        columns.push((ColumnShape { resolved, ..shape }, texts));
     }
     columns
 }
@@ -153,8 +166,8 @@ fn json_of(value: &Avro) -> Value {
     match value {
         Avro::Null => Value::Null,
         Avro::Boolean(value) => (*value).into(),
-        Avro::Int(value) => (*value).into(),
-        Avro::Long(value) => (*value).into(),
+        Avro::Int(value) | Avro::Date(value) | Avro::TimeMillis(value) => (*value).into(),
+        Avro::Long(value) | Avro::TimestampMillis(value) => (*value).into(),
         Avro::Float(value) => float(f64::from(*value), &value.to_string()),
         Avro::Double(value) => float(*value, &value.to_string()),
         Avro::Bytes(bytes) => STANDARD.encode(bytes).into(),
@@ -245,7 +258,45 @@ fn formats() -> Vec<Format> {
             });
         }
     }
+    formats.extend(handlings().map(|handling| Format {
+        values: ValueFormat::Debezium,
+        handling,
+        encoding: Encoding::Avro,
+        ..Format::default()
+    }));
     formats
+}
+
+/// Every handling mode of Debezium's values but the default, in some set.
+fn handlings() -> [Handling; 4] {
+    [
+        Handling {
+            decimal: DecimalHandling::Double,
+            time: TimeHandling::Microseconds,
+            interval: IntervalHandling::String,
+            binary: BinaryHandling::Base64,
+            hstore: HstoreHandling::Map,
+            ..Handling::default()
+        },
+        Handling {
+            decimal: DecimalHandling::String,
+            time: TimeHandling::Nanoseconds,
+            binary: BinaryHandling::Hex,
+            include_unknown: true,
+            ..Handling::default()
+        },
+        Handling {
+            time: TimeHandling::Connect,
+            binary: BinaryHandling::Base64UrlSafe,
+            names: NameAdjustment::AvroUnicode,
+            ..Handling::default()
+        },
+        Handling {
+            time: TimeHandling::IsoString,
+            include_unknown: true,
+            ..Handling::default()
+        },
+    ]
 }
 
 #[test]

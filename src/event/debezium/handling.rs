@@ -17,7 +17,7 @@ pub struct Handling {
     pub hstore: HstoreHandling,
     /// `unavailable.value.placeholder`.
     pub unavailable: Placeholder,
-    /// `field.name.adjustment.mode`.
+    /// `field.name.adjustment.mode` and `schema.name.adjustment.mode`.
     pub names: NameAdjustment,
     /// `include.unknown.datatypes`: columns of types without a form are there as bytes.
     pub include_unknown: bool,
@@ -87,7 +87,7 @@ pub enum HstoreHandling {
     Map,
 }
 
-/// What becomes of column names that Avro does not have.
+/// What becomes of the names of columns and schemas that Avro does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NameAdjustment {
     /// Nothing.
@@ -100,28 +100,38 @@ pub enum NameAdjustment {
 }
 
 impl NameAdjustment {
-    /// The name of a column's field. Characters are taken in UTF-16, as Java has them.
+    /// The name of a column's field.
     pub(in crate::event) fn field(self, column: &str) -> String {
-        let mut field = String::with_capacity(column.len());
-        for (place, unit) in column.encode_utf16().enumerate() {
+        self.adjusted(column, |_| false)
+    }
+
+    /// The full name of a schema, whose parts are joined by dots.
+    pub(in crate::event) fn schema(self, name: &str) -> String {
+        self.adjusted(name, |character| character == '.')
+    }
+
+    /// Characters are taken in UTF-16, as Java has them.
+    fn adjusted(self, name: &str, is_kept: fn(char) -> bool) -> String {
+        let mut adjusted = String::with_capacity(name.len());
+        for (place, unit) in name.encode_utf16().enumerate() {
             let character = char::from_u32(unit.into()).filter(char::is_ascii);
             let letter = character.filter(|c| {
                 c.is_ascii_alphabetic()
                     || *c == '_' && self == NameAdjustment::Avro
-                    || c.is_ascii_digit() && place > 0
+                    || (c.is_ascii_digit() || is_kept(*c)) && place > 0
             });
             match (self, letter, character) {
-                (NameAdjustment::None, _, _) => return column.to_owned(),
-                (_, Some(letter), _) => field.push(letter),
+                (NameAdjustment::None, _, _) => return name.to_owned(),
+                (_, Some(letter), _) => adjusted.push(letter),
                 // A leading digit stays recognisable.
                 (NameAdjustment::Avro, None, Some(digit)) if digit.is_ascii_digit() => {
-                    field.extend(['_', digit]);
+                    adjusted.extend(['_', digit]);
                 }
-                (NameAdjustment::Avro, None, _) => field.push('_'),
-                (NameAdjustment::AvroUnicode, None, _) => field.push_str(&unicode(unit)),
+                (NameAdjustment::Avro, None, _) => adjusted.push('_'),
+                (NameAdjustment::AvroUnicode, None, _) => adjusted.push_str(&unicode(unit)),
             }
         }
-        field
+        adjusted
     }
 }
 
@@ -186,6 +196,21 @@ mod tests {
             assert_eq!(NameAdjustment::None.field(column), column);
             assert_eq!(NameAdjustment::Avro.field(column), avro);
             assert_eq!(NameAdjustment::AvroUnicode.field(column), unicode);
+        }
+    }
+
+    #[test]
+    fn names_of_schemas_keep_their_dots() {
+        let name = "shop-1.public.my_table.Value";
+        for (adjustment, expected) in [
+            (NameAdjustment::None, name),
+            (NameAdjustment::Avro, "shop_1.public.my_table.Value"),
+            (
+                NameAdjustment::AvroUnicode,
+                "shop_u002d1.public.my_u005ftable.Value",
+            ),
+        ] {
+            assert_eq!(adjustment.schema(name), expected);
         }
     }
 

@@ -3,7 +3,10 @@
 
 use super::{Field, Form, Schema};
 use crate::event::builtin::builtin_array;
-use crate::event::debezium::{Form as Value, Handling, Unit};
+use crate::event::debezium::{
+    BinaryHandling, DecimalHandling, Form as Value, Handling, HstoreHandling, IntervalHandling,
+    TimeHandling, Unit,
+};
 use crate::event::kind::Kind;
 use crate::event::table::{ColumnShape, TypeShape};
 
@@ -13,13 +16,13 @@ const SNAPSHOT_FLAGS: &str =
 const BITS_UNLIMITED: i32 = i32::MAX;
 
 /// A column's schema; `None` for a column that is left out.
-pub(super) fn of_column(column: &ColumnShape, is_key: bool) -> Option<Schema> {
-    // Encodings with schemas refuse every other mode.
-    let value = Value::of(column, &Handling::default());
+pub(super) fn of_column(column: &ColumnShape, handling: &Handling, is_key: bool) -> Option<Schema> {
+    let value = Value::of(column, handling);
     let described = Type {
         shape: column.resolved.as_ref(),
         oid: column.type_oid,
         modifier: column.type_modifier,
+        time: handling.time,
     };
     let mut schema = of(&value, described)?;
     schema.optional = !(is_key || column.facts.not_null);
@@ -43,6 +46,8 @@ struct Type<'a> {
     shape: Option<&'a TypeShape>,
     oid: u32,
     modifier: i32,
+    /// Milliseconds have Kafka Connect's names in one mode, and Debezium's in others.
+    time: TimeHandling,
 }
 
 impl<'a> Type<'a> {
@@ -70,7 +75,6 @@ impl<'a> Type<'a> {
 }
 
 fn of(value: &Value, described: Type<'_>) -> Option<Schema> {
-    let time = |form, name: &str| Schema::semantic(form, &format!("io.debezium.time.{name}"));
     Some(match value {
         Value::Boolean | Value::Bit => Schema::new(Form::Boolean),
         Value::Integer => Schema::new(match described.oid() {
@@ -81,29 +85,42 @@ fn of(value: &Value, described: Type<'_>) -> Option<Schema> {
         Value::Real => Schema::new(Form::Float32),
         Value::Double => Schema::new(Form::Float64),
         Value::Text => text(described),
-        Value::Bytea(_) => Schema::new(Form::Bytes),
+        Value::Bytea(handling) | Value::Opaque { handling, .. } => Schema::new(bytes(*handling)),
+        Value::Date if described.time == TimeHandling::Connect => connect(Form::Int32, "Date"),
         Value::Date => time(Form::Int32, "Date"),
-        Value::Time(Unit::Millis) => time(Form::Int32, "Time"),
-        Value::Time(Unit::Micros) => time(Form::Int64, "MicroTime"),
+        Value::IsoDate => time(Form::String, "IsoDate"),
+        Value::Time(unit) => time_of_day(*unit, described.time),
         Value::TimeTz => time(Form::String, "ZonedTime"),
-        Value::Timestamp(Unit::Millis) => time(Form::Int64, "Timestamp"),
-        Value::Timestamp(Unit::Micros) => time(Form::Int64, "MicroTimestamp"),
+        Value::Timestamp(unit) => timestamp(*unit, described.time),
         Value::TimestampTz { .. } => time(Form::String, "ZonedTimestamp"),
-        Value::Interval(_) => time(Form::Int64, "MicroDuration"),
+        Value::Interval(IntervalHandling::Numeric) => time(Form::Int64, "MicroDuration"),
+        Value::Interval(IntervalHandling::String) => time(Form::String, "Interval"),
         Value::Decimal { scale } => {
             let precision = (described.modifier - 4) >> 16 & 0xFFFF;
             decimal(*scale).with("connect.decimal.precision", precision.to_string())
         }
         Value::VariableDecimal => variable_decimal(),
-        Value::Money(_) => decimal(2),
+        Value::DecimalDouble | Value::Money(DecimalHandling::Double) => Schema::new(Form::Float64),
+        Value::DecimalText { .. } | Value::Money(DecimalHandling::String) => {
+            Schema::new(Form::String)
+        }
+        Value::Money(DecimalHandling::Precise) => decimal(2),
         Value::Bits => bits(described),
-        Value::Hstore(_) => Schema::semantic(Form::String, "io.debezium.data.Json"),
+        Value::Hstore(HstoreHandling::Json) => {
+            Schema::semantic(Form::String, "io.debezium.data.Json")
+        }
+        Value::Hstore(HstoreHandling::Map) => {
+            Schema::new(Form::Map(Box::new(Schema::new(Form::String).optional())))
+        }
         Value::Point => point(),
         Value::Array { element, .. } => {
             let Kind::Debezium(element) = &**element else {
                 return None;
             };
-            Schema::array(of(element, described.element())?.optional())
+            let schema = of(element, described.element())?;
+            // An element of a type without a form must be there.
+            let optional = !matches!(element, Value::Opaque { .. });
+            Schema::array(Schema { optional, ..schema })
         }
         Value::TextsOrNull => {
             let element = described.element();
@@ -114,17 +131,48 @@ fn of(value: &Value, described: Type<'_>) -> Option<Schema> {
         }
         // An array of bit strings, which Debezium describes as its element.
         Value::Null => bits(described),
-        // Forms of modes that are refused, or of headers.
-        Value::IsoDate
-        | Value::Time(Unit::Nanos | Unit::Iso)
-        | Value::Timestamp(Unit::Nanos | Unit::Iso)
-        | Value::DecimalDouble
-        | Value::DecimalText { .. }
-        | Value::HeaderDecimal { .. }
-        | Value::HeaderText
-        | Value::Opaque { .. }
-        | Value::Dropped => return None,
+        // Forms of headers.
+        Value::HeaderDecimal { .. } | Value::HeaderText | Value::Dropped => return None,
     })
+}
+
+fn time(form: Form, name: &str) -> Schema {
+    Schema::semantic(form, &format!("io.debezium.time.{name}"))
+}
+
+/// Kafka Connect's own.
+fn connect(form: Form, name: &str) -> Schema {
+    Schema::semantic(form, &format!("org.apache.kafka.connect.data.{name}"))
+}
+
+fn time_of_day(unit: Unit, handling: TimeHandling) -> Schema {
+    match unit {
+        Unit::Millis if handling == TimeHandling::Connect => connect(Form::Int32, "Time"),
+        Unit::Millis => time(Form::Int32, "Time"),
+        Unit::Micros => time(Form::Int64, "MicroTime"),
+        Unit::Nanos => time(Form::Int64, "NanoTime"),
+        Unit::Iso => time(Form::String, "IsoTime"),
+    }
+}
+
+fn timestamp(unit: Unit, handling: TimeHandling) -> Schema {
+    match unit {
+        Unit::Millis if handling == TimeHandling::Connect => connect(Form::Int64, "Timestamp"),
+        Unit::Millis => time(Form::Int64, "Timestamp"),
+        Unit::Micros => time(Form::Int64, "MicroTimestamp"),
+        Unit::Nanos => time(Form::Int64, "NanoTimestamp"),
+        Unit::Iso => time(Form::String, "IsoTimestamp"),
+    }
+}
+
+/// Bytes, or text that stands for them.
+pub(super) fn bytes(handling: BinaryHandling) -> Form {
+    match handling {
+        BinaryHandling::Bytes => Form::Bytes,
+        BinaryHandling::Base64 | BinaryHandling::Base64UrlSafe | BinaryHandling::Hex => {
+            Form::String
+        }
+    }
 }
 
 fn text(described: Type<'_>) -> Schema {

@@ -3,7 +3,7 @@
 //! Names are those of Debezium's PostgreSQL connector 3.6.1.
 
 use super::record::{long, optional, source, string};
-use super::{Field, Form, Schema, Schemas};
+use super::{Field, Form, Schema, Schemas, debezium};
 use crate::event::format::Format;
 
 /// An event's place in its transaction.
@@ -38,7 +38,8 @@ pub(in crate::event) fn transaction_schemas() -> Schemas {
 pub(in crate::event) fn message_schemas(format: &Format) -> Schemas {
     let name = |part: &str| format!("io.debezium.connector.postgresql.Message{part}");
     let prefix = || optional(string("prefix"));
-    let content = Field::new("content", Schema::new(Form::Bytes).optional());
+    let content = debezium::bytes(format.handling.binary);
+    let content = Field::new("content", Schema::new(content).optional());
     let value = [
         string("op"),
         optional(long("ts_ms")),

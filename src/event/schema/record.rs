@@ -33,14 +33,15 @@ pub(in crate::event) fn schemas(
 ) -> Schemas {
     let table = described.table;
     let topic = format!("{}.{}.{}", described.prefix, table.schema, table.name);
-    let topic = topic_characters(&topic);
+    let names = format.handling.names;
+    let topic = names.schema(&topic_characters(&topic));
     let key_name = format!("{topic}.Key");
     let mut key: Vec<Field> = table
         .key
         .iter()
         .filter(|index| !excluded(**index))
         .filter_map(|index| table.columns.get(*index))
-        .filter_map(|column| field(column, &key_name, format.values, true))
+        .filter_map(|column| field(column, &key_name, format, true))
         .collect();
     if !key.is_empty() {
         key.extend(described.key_field.map(string));
@@ -51,7 +52,7 @@ pub(in crate::event) fn schemas(
     let columns = table.columns.iter().enumerate();
     let mut fields: Vec<Field> = columns
         .filter(|(place, _)| !excluded(*place))
-        .filter_map(|(place, column)| field(column, &value_name, format.values, is_key(place)))
+        .filter_map(|(place, column)| field(column, &value_name, format, is_key(place)))
         .collect();
     if let Shape::Flat(flat) = format.shape {
         fields.extend(extra_fields(flat));
@@ -76,16 +77,19 @@ pub fn topic_characters(name: &str) -> String {
 /// A column; `None` where Debezium leaves it out.
 ///
 /// Without loss every column but the key's may be absent: from old rows, and when a value was not sent.
-fn field(column: &ColumnShape, record: &str, values: ValueFormat, is_key: bool) -> Option<Field> {
-    let schema = match values {
-        ValueFormat::Debezium => debezium::of_column(column, is_key)?,
+fn field(column: &ColumnShape, record: &str, format: &Format, is_key: bool) -> Option<Field> {
+    let schema = match format.values {
+        ValueFormat::Debezium => debezium::of_column(column, &format.handling, is_key)?,
         ValueFormat::Lossless => {
             let mut schema = lossless::of_column(column, &format!("{record}.{}", column.name));
             schema.optional = !is_key;
             schema
         }
     };
-    Some(Field::new(&column.name, schema))
+    Some(Field::new(
+        &format.handling.names.field(&column.name),
+        schema,
+    ))
 }
 
 fn extra_fields(flat: Flat) -> impl Iterator<Item = Field> {

@@ -25,6 +25,15 @@ pub(super) struct Mode {
     ours: &'static str,
 }
 
+/// What Debezium needs for schemas beside its values.
+const WITH_SCHEMAS: [(&str, &str); 6] = [
+    ("key.converter", JSON_CONVERTER),
+    ("key.converter.schemas.enable", "true"),
+    ("value.converter", JSON_CONVERTER),
+    ("value.converter.schemas.enable", "true"),
+    ("header.converter", JSON_CONVERTER),
+    ("header.converter.schemas.enable", "true"),
+];
 const JSON_CONVERTER: &str = "org.apache.kafka.connect.json.JsonConverter";
 /// Without a list Debezium would read a partitioned table's rows twice.
 const NO_ROOT: (&str, &str) = ("table.exclude.list", "public.parted");
@@ -46,16 +55,7 @@ pub(super) const MODES: &[Mode] = &[
         name: "json-schema",
         publication: "parity",
         tables: r#""*.*""#,
-        theirs: &[
-            NO_ROOT,
-            ("key.converter", JSON_CONVERTER),
-            ("key.converter.schemas.enable", "true"),
-            ("value.converter", JSON_CONVERTER),
-            ("value.converter.schemas.enable", "true"),
-            ("header.converter", JSON_CONVERTER),
-            ("header.converter.schemas.enable", "true"),
-            ("provide.transaction.metadata", "true"),
-        ],
+        theirs: &[NO_ROOT, ("provide.transaction.metadata", "true")],
         ours: "encoding = \"json-schema\"\ntransactions = true\n",
     },
     Mode {
@@ -71,7 +71,7 @@ pub(super) const MODES: &[Mode] = &[
             ("hstore.handling.mode", "map"),
             ("unavailable.value.placeholder", "[not sent]"),
         ],
-        ours: "decimal = \"double\"\ntime = \"microseconds\"\ninterval = \"string\"\n\
+        ours: "encoding = \"json-schema\"\ndecimal = \"double\"\ntime = \"microseconds\"\ninterval = \"string\"\n\
                binary = \"base64\"\nhstore = \"map\"\nunavailable_value = \"[not sent]\"\n",
     },
     Mode {
@@ -87,7 +87,7 @@ pub(super) const MODES: &[Mode] = &[
             ("schema.name.adjustment.mode", "avro"),
             ("include.unknown.datatypes", "true"),
         ],
-        ours: "decimal = \"string\"\ntime = \"nanoseconds\"\nbinary = \"base64-url-safe\"\n\
+        ours: "encoding = \"json-schema\"\ndecimal = \"string\"\ntime = \"nanoseconds\"\nbinary = \"base64-url-safe\"\n\
                name_adjustment = \"avro\"\ninclude_unknown_types = true\n",
     },
     Mode {
@@ -102,7 +102,7 @@ pub(super) const MODES: &[Mode] = &[
             ("schema.name.adjustment.mode", "avro_unicode"),
             ("include.unknown.datatypes", "true"),
         ],
-        ours: "time = \"connect\"\nbinary = \"hex\"\nname_adjustment = \"avro_unicode\"\n\
+        ours: "encoding = \"json-schema\"\ntime = \"connect\"\nbinary = \"hex\"\nname_adjustment = \"avro_unicode\"\n\
                include_unknown_types = true\n",
     },
     Mode {
@@ -116,7 +116,7 @@ pub(super) const MODES: &[Mode] = &[
             ("interval.handling.mode", "string"),
             ("include.unknown.datatypes", "true"),
         ],
-        ours: "decimal = \"string\"\ntime = \"isostring\"\ninterval = \"string\"\n\
+        ours: "encoding = \"json-schema\"\ndecimal = \"string\"\ntime = \"isostring\"\ninterval = \"string\"\n\
                include_unknown_types = true\n",
     },
     Mode {
@@ -127,7 +127,7 @@ pub(super) const MODES: &[Mode] = &[
             NO_ROOT,
             ("time.precision.mode", "adaptive_time_microseconds"),
         ],
-        ours: "time = \"adaptive-microseconds\"\n",
+        ours: "encoding = \"json-schema\"\ntime = \"adaptive-microseconds\"\n",
     },
     Mode {
         name: "transactions",
@@ -250,6 +250,9 @@ fn start_debezium(database: &str, prefixes: &[(String, String)]) -> Debezium {
         .map(|mode| {
             let mut settings = vec![("publication.name", mode.publication)];
             settings.extend_from_slice(mode.theirs);
+            if mode.ours.contains("json-schema") {
+                settings.extend(WITH_SCHEMAS);
+            }
             settings
         })
         .collect();
@@ -314,6 +317,8 @@ const NO_TABLES: [&str; 2] = ["message", "transaction"];
 /// Every event by the table's name, and those of what is no table. The topic of schemas is not compared.
 fn topics(prefix: &str) -> Topics {
     let beginning = format!("{prefix}.");
+    // As one of the modes has it in the names of schemas.
+    let escaped = prefix.replace('_', "_u005f");
     let topics = read_topics(&kafka_brokers(), &beginning).into_iter();
     topics
         .map(|(topic, records)| (topic.trim_start_matches(&beginning).to_owned(), records))
@@ -321,7 +326,8 @@ fn topics(prefix: &str) -> Topics {
         .map(|(table, records)| {
             let events = records
                 .into_iter()
-                .filter_map(|record| Event::of(record.renamed(prefix, "prefix")))
+                .map(|record| record.renamed(prefix, "prefix").renamed(&escaped, "prefix"))
+                .filter_map(Event::of)
                 .collect();
             (table, events)
         })
