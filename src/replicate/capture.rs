@@ -342,8 +342,9 @@ impl Capture {
     /// there concerns us.
     pub(crate) fn advance(&mut self, lsn: Lsn) {
         if self.open.is_none() {
+            let is_ahead = |point: &Reached| point.is_ahead_of(lsn);
+            self.feeding &= self.published.as_ref().is_some_and(is_ahead);
             let point = &mut self.boundary.point;
-            self.feeding &= lsn < point.resume;
             point.resume = point.resume.max(lsn);
         }
     }
@@ -599,15 +600,16 @@ impl Capture {
 
     /// Takes the batch up to the last boundary, or all of it, and goes on in `spare`.
     pub(crate) fn close(&mut self, split: bool, spare: Batch, spare_times: Vec<i64>) -> Closed {
-        let point = match (&self.open, split) {
-            (Some(open), true) => Point {
-                resume: self.boundary.point.resume,
-                ..reached(open)
-            },
-            _ => self.boundary.point,
-        };
-        if let Some(rows) = self.rows.as_mut().filter(|_| !self.feeding) {
-            let end = if split {
+        let within = self.open.as_ref().filter(|_| split);
+        let point = within.map_or(self.boundary.point, |open| Point {
+            resume: self.boundary.point.resume,
+            ..reached(open)
+        });
+        // A boundary within a transaction is where a start began. Which rows it has, only the stream can tell
+        // once it is there; to say so of those at hand would leave the others out of the file for good.
+        let is_known = within.is_some() || !self.boundary.point.is_split();
+        if let Some(rows) = self.rows.as_mut().filter(|_| is_known && !self.feeding) {
+            let end = if within.is_some() {
                 rows.end()
             } else {
                 self.boundary.rows
@@ -654,5 +656,7 @@ fn reached(open: &Open) -> Point {
     }
 }
 
+#[cfg(test)]
+mod stored_tests;
 #[cfg(test)]
 mod tests;

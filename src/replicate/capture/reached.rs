@@ -46,6 +46,11 @@ impl Reached {
         self.is_past(commit_lsn) || commit_lsn < self.0.commit_lsn
     }
 
+    /// Whether something is left of it for a stream that has come to `lsn`, between two transactions.
+    pub(super) fn is_ahead_of(&self, lsn: Lsn) -> bool {
+        self.0.is_split() || lsn < self.0.resume
+    }
+
     /// Whether a message outside of transactions, at the end of its record there, is below it.
     pub(super) fn is_past_message(&self, lsn: Lsn) -> bool {
         lsn <= self.0.resume
