@@ -106,6 +106,18 @@ pub const KEYS: &[Key] = &[
         "most rows that a snapshot reads in a second; 0: as many as it can",
     ),
     key(
+        "source.added_tables",
+        "read",
+        "read, stream",
+        "what becomes of the rows of a table that joins the publication later; never read with snapshot = never",
+    ),
+    key(
+        "source.publication_interval",
+        "10s",
+        "100ms to 1h",
+        "how often the publication is looked at for tables that joined or left",
+    ),
+    key(
         "source.decoding_memory_bytes",
         "268435456",
         "65536 to 2147482624",

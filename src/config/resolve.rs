@@ -11,7 +11,7 @@ use super::raw::{Raw, RawValue};
 use super::row_store::row_store;
 use super::selection::selection;
 use super::settings::{
-    Delivery, Http, Kafka, OnTooLarge, Retail, Settings, Sink, SnapshotMode, Source,
+    AddedTables, Delivery, Http, Kafka, OnTooLarge, Retail, Settings, Sink, SnapshotMode, Source,
 };
 use crate::connection::Connection;
 use crate::event::selection::Selection;
@@ -96,6 +96,11 @@ fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
     );
     let snapshot_workers = resolver.number("source.snapshot_workers", 1, 32);
     let snapshot_rows = resolver.number("source.snapshot_rows_per_second", 0, 1_000_000_000);
+    let added_tables = resolver.choice(
+        "source.added_tables",
+        &[("read", AddedTables::Read), ("stream", AddedTables::Stream)],
+    );
+    let publication_interval = resolver.duration("source.publication_interval", "100ms", "1h");
     let decoding = resolver.number("source.decoding_memory_bytes", 64 << 10, 2_147_482_624);
     let heartbeat = resolver.duration("source.heartbeat_interval", "0s", "5m");
     let on_too_large = resolver.choice(
@@ -116,6 +121,8 @@ fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
         snapshot: snapshot?,
         snapshot_workers: u16::try_from(snapshot_workers?).ok()?,
         snapshot_rows_per_second: u64::try_from(snapshot_rows?).ok().filter(|rows| *rows > 0),
+        added_tables: added_tables?,
+        publication_interval: publication_interval?,
         decoding_memory_bytes: u64::try_from(decoding?).ok()?,
         heartbeat_interval: heartbeat?,
         start_timeout: start_timeout?,

@@ -58,6 +58,10 @@ pub struct Source {
     pub snapshot_workers: u16,
     /// Most rows that all of them read in a second; `None`: as many as they can.
     pub snapshot_rows_per_second: Option<u64>,
+    /// What becomes of the rows of a table that joins the publication later.
+    pub added_tables: AddedTables,
+    /// How often the publication is looked at for tables that joined or left.
+    pub publication_interval: Duration,
     /// Server memory for decoding before it spills to disk, bytes (`logical_decoding_work_mem`).
     pub decoding_memory_bytes: u64,
     /// How often a heartbeat is written through `pg_logical_emit_message`; zero switches it off.
@@ -67,6 +71,15 @@ pub struct Source {
     pub start_timeout: Duration,
     /// What happens with a change that is larger than a record may be.
     pub on_too_large: OnTooLarge,
+}
+
+/// What becomes of the rows of a table that joins the publication when the stream has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddedTables {
+    /// They are read beside the stream.
+    Read,
+    /// The table's changes are published, and nothing else of it.
+    Stream,
 }
 
 /// What happens with a change that is larger than a record may be.

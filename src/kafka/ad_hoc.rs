@@ -28,6 +28,9 @@ pub struct SnapshotRequest {
     pub number: u64,
     /// Patterns of the tables asked for; none: all.
     pub tables: Vec<String>,
+    /// Nobody has asked for it: these tables have joined the publication.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub joined: bool,
     /// What becomes of it.
     pub state: RequestState,
     /// Why it failed, or what could not be read.
@@ -102,6 +105,9 @@ pub struct RequestTable {
     pub topic: String,
     /// Whether the request reads every table of that topic: then its end is marked there.
     pub whole_topic: bool,
+    /// What its topic shows of it is void before its first chunk.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub void: bool,
     /// `(epoch, resume LSN when the first chunk's read began, 0)`; none before its first chunk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun: Option<Position>,
@@ -212,6 +218,7 @@ mod tests {
             id: id.to_owned(),
             number,
             tables: vec!["public.orders".to_owned()],
+            joined: number == 2,
             state: RequestState::Reading,
             reason: None,
             taken_up_us: 1,
@@ -231,6 +238,7 @@ mod tests {
             table: "public.orders".to_owned(),
             topic: "retail.public.orders".to_owned(),
             whole_topic: true,
+            void: true,
             begun: Some(Position::new(1, Lsn(100), 0)),
             identity: "as it was".to_owned(),
             reached: Some(vec!["7".to_owned(), "a/b".to_owned()]),

@@ -11,6 +11,7 @@ mod ad_hoc;
 mod admin;
 mod client;
 mod error;
+mod member;
 mod native;
 mod position;
 mod producer;
@@ -22,6 +23,7 @@ pub use ad_hoc::{AdHocRecords, RequestState, RequestTable, SnapshotRequest};
 pub use admin::{Admin, Topic, TopicSpec};
 pub use client::{Quiet, consumer_config};
 pub use error::{ClientError, Error};
+pub use member::{Member, MemberRecords};
 pub use position::{
     FencesRecord, PositionRecord, Recorded, SnapshotProgress, TopicRecord, read_last_committed,
     read_recorded, read_recorded_now,

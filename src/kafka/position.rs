@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::ad_hoc::{self, AdHocRecords};
 use super::error::Error;
+use super::member::{self, MemberRecords};
 use super::progress::{self, SnapshotRecords};
 use super::reader::Reader;
 use crate::config::settings::Kafka;
@@ -207,6 +208,8 @@ pub struct Recorded {
     pub progress: SnapshotRecords,
     /// Requests to read tables again.
     pub ad_hoc: AdHocRecords,
+    /// The tables that the publication has had.
+    pub members: MemberRecords,
 }
 
 /// The records of a position topic as they are read.
@@ -215,6 +218,7 @@ struct Records {
     recorded: Recorded,
     progress: BTreeMap<Vec<u8>, Vec<u8>>,
     ad_hoc: BTreeMap<Vec<u8>, Vec<u8>>,
+    members: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Records {
@@ -222,6 +226,7 @@ impl Records {
         for (prefix, records) in [
             (progress::PREFIX, &mut self.progress),
             (ad_hoc::PREFIX, &mut self.ad_hoc),
+            (member::PREFIX, &mut self.members),
         ] {
             if key.starts_with(prefix.as_bytes()) {
                 match value {
@@ -249,6 +254,7 @@ impl Records {
             // None of them is of a snapshot that was never begun.
             progress: SnapshotRecords::of(begun.unwrap_or_default(), self.progress),
             ad_hoc: AdHocRecords::read(self.ad_hoc),
+            members: MemberRecords::read(self.members),
             ..self.recorded
         }
     }

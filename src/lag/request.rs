@@ -79,7 +79,8 @@ impl fmt::Display for RequestLag {
             write!(f, " of about {}", request.rows_estimate)?;
         }
         let (finished, total) = (request.tables_finished, request.tables_total);
-        write!(f, " rows, {finished} of {total} tables whole")?;
+        let joined = if request.joined { " that joined" } else { "" };
+        write!(f, " rows, {finished} of {total} tables{joined} whole")?;
         if let (RequestState::Reading, Some(rate)) = (request.state, self.rows_per_second) {
             write!(f, ", {rate:.0} rows/s")?;
         }
@@ -100,6 +101,7 @@ mod tests {
             id: "7d1f0c52".to_owned(),
             number: 0,
             tables: Vec::new(),
+            joined: false,
             state: RequestState::Reading,
             reason: None,
             taken_up_us: 0,
@@ -122,6 +124,14 @@ mod tests {
             ended_us: Some(5_000_000),
             ..request
         };
+        let joined = SnapshotRequest {
+            joined: true,
+            ..failed.clone()
+        };
+        assert_eq!(
+            RequestLag::of(&joined, &records, 10_000_000).to_string(),
+            "failed: no such table, 500 rows, 1 of 3 tables that joined whole"
+        );
         let lag = RequestLag::of(&failed, &records, 10_000_000);
         assert_eq!(
             lag.to_string(),

@@ -37,6 +37,8 @@ pub struct PublishedTable {
     pub columns: Vec<String>,
     /// Only rows that meet this condition are published.
     pub row_filter: Option<String>,
+    /// What puts it into the publication: none of it is the same once it was taken out and put in again.
+    pub through: Vec<String>,
     /// Estimated rows; −1 when never analysed.
     pub rows_estimate: i64,
     /// Size on disk, bytes.
@@ -88,6 +90,7 @@ pub async fn check_publication(
         select pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot
           from pg_publication where pubname = $1";
     let wanted = Wanted::read(client, patterns).await?;
+    wanted.refuse_unlogged()?;
     let row = client.query_opt(PUBLICATION, &[&name]).await;
     let Some(row) = row.map_err(Error::query("reading the publication"))? else {
         let (publication, quoted) = (name.to_owned(), quote_identifier(name));
@@ -157,14 +160,25 @@ async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTa
                                      else sum(l.reltuples)::bigint end
                            from pg_class l where l.oid in (LEAVES)), -1)::bigint,
                coalesce((select sum(pg_table_size(l.oid))
-                           from pg_class l where l.oid in (LEAVES)), 0)::bigint as bytes
+                           from pg_class l where l.oid in (LEAVES)), 0)::bigint as bytes,
+               array(select 'table ' || r.oid from pg_publication_rel r
+                      where r.prpubid = pub.oid and r.prrelid in (ABOVE)
+                     union SCHEMAS
+                     union select 'all ' || pub.oid where pub.puballtables
+                     order by 1)
           from pg_publication_tables p
+          join pg_publication pub on pub.pubname = p.pubname
           join pg_namespace n on n.nspname = p.schemaname
           join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
          where p.pubname = $1
          order by bytes desc, c.oid";
     const LEAVES: &str = "select c.oid where c.relkind = 'r'
                           union all select relid from pg_partition_tree(c.oid) where isleaf";
+    const ABOVE: &str = "select c.oid union select relid::oid from pg_partition_ancestors(c.oid)";
+    const SCHEMAS: &str = "select 'schema ' || s.oid from pg_publication_namespace s
+         where s.pnpubid = pub.oid
+           and s.pnnspid in (select relnamespace from pg_class where oid in (ABOVE))";
+    const NO_SCHEMAS: &str = "select null::text where false";
     const ALL_COLUMNS: &str = "array(select a.attname::text from pg_attribute a
          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
            and a.attgenerated = '' order by a.attnum)";
@@ -177,12 +191,13 @@ async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTa
         .await
         .map_err(failed())?
         .get(0);
-    let (filter, columns) = match version {
-        ..150_000 => ("null::text", ALL_COLUMNS),
-        150_000..180_000 => ("p.rowfilter", LISTED_COLUMNS),
-        180_000.. => ("p.rowfilter", "p.attnames::text[]"),
+    let (filter, columns, schemas) = match version {
+        ..150_000 => ("null::text", ALL_COLUMNS, NO_SCHEMAS),
+        150_000..180_000 => ("p.rowfilter", LISTED_COLUMNS, SCHEMAS),
+        180_000.. => ("p.rowfilter", "p.attnames::text[]", SCHEMAS),
     };
     let query = TABLES.replace("FILTER", filter).replace("COLUMNS", columns);
+    let query = query.replace("SCHEMAS", schemas).replace("ABOVE", ABOVE);
     let query = query.replace("LEAVES", LEAVES);
     let rows = client.query(&query, &[&name]).await.map_err(failed())?;
     let describe = |row: &tokio_postgres::Row| PublishedTable {
@@ -196,6 +211,7 @@ async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTa
         columns: row.get(5),
         rows_estimate: row.get(6),
         bytes: row.get(7),
+        through: row.get(8),
     };
     Ok(rows.iter().map(describe).collect())
 }
@@ -262,17 +278,23 @@ impl Wanted {
                 patterns: patterns.to_string(),
             });
         }
-        let unlogged: Vec<String> = tables
+        Ok(Wanted { tables })
+    }
+
+    /// Changes of unlogged tables are not in the log.
+    fn refuse_unlogged(&self) -> Result<(), Error> {
+        let unlogged: Vec<String> = self
+            .tables
             .iter()
             .filter(|candidate| candidate.unlogged)
             .map(|candidate| candidate.table.to_string())
             .collect();
-        if !unlogged.is_empty() {
-            return Err(Error::Unlogged {
-                tables: unlogged.join(", "),
-            });
+        if unlogged.is_empty() {
+            return Ok(());
         }
-        Ok(Wanted { tables })
+        Err(Error::Unlogged {
+            tables: unlogged.join(", "),
+        })
     }
 
     /// Those of the published tables that are wanted.

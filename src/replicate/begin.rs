@@ -12,6 +12,7 @@ use super::Error;
 use super::anchor::{Anchor, NewSlot};
 use super::capture::Point;
 use super::described::Described;
+use super::members;
 use super::publisher::Job;
 use super::row_store::Feed;
 use super::snapshot::{Ledger, Pace, ReadTable, Reading, Remaining, Snapshot, WorkerSettings};
@@ -297,7 +298,12 @@ impl Opening<'_> {
                 &mut batch,
             );
         }
-        let entries = self.progress.forget_read_at(begun.commit_lsn);
+        let mut entries = self.progress.forget_read_at(begun.commit_lsn);
+        // Read, or left out on purpose. Whatever has joined since they were listed is not among them.
+        entries.extend(members::know_all(
+            &mut self.members,
+            &self.publication.tables,
+        ));
         let later = self.progress.ranges.values().flatten();
         let until = later.map(|progress| progress.read_at).max();
         let next = PositionRecord {

@@ -14,8 +14,11 @@ use crate::event::HEARTBEAT_PREFIX;
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Writes heartbeats until dropped. Failures are logged and tried again: the stream itself notices when
-/// the source is gone.
+/// the source is gone. Switched off, it does nothing.
 pub(crate) async fn run(source: &Source) -> Error {
+    if source.heartbeat_interval.is_zero() {
+        return std::future::pending().await;
+    }
     loop {
         if let Err(error) = beat(source).await {
             tracing::warn!(error = %error, "heartbeat failed: trying again");

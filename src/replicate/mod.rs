@@ -21,6 +21,7 @@ mod heartbeat;
 mod history;
 mod lease;
 mod machine;
+mod members;
 mod position;
 mod primary;
 mod publisher;

@@ -104,10 +104,14 @@ pub async fn move_position(settings: &Settings, change: Move, write: bool) -> Re
     }
     let (mut transactions, last) = fence(&context, &topic)?;
     let record = moved(last.position.as_ref(), &first, change, &identity, confirmed)?;
-    let entries = match record.fences {
+    let mut entries = match record.fences {
         Some(_) => Vec::new(),
         None => last.progress.forget(),
     };
+    if matches!(change, Move::Adopt(_)) {
+        // The tables of another server have other oids: those that are there at its first start are known.
+        entries.extend(last.members.forget());
+    }
     let mark = Mark::position(&record, &entries);
     transactions.commit(&Arc::new(Batch::default()), mark)?;
     Ok(Moved {

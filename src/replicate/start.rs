@@ -15,11 +15,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
 use super::ad_hoc::AdHoc;
 use super::capture::{Capture, MessageTopic, Point};
 use super::fence::Fences;
 use super::lease::Lease;
 use super::machine::{Limits, Progress};
+use super::members::{self, News, Watch};
 use super::publisher::{Publisher, Transactions};
 use super::resume::{self, PositionFound, SlotFound, Start};
 use super::stored::Stored;
@@ -31,8 +34,8 @@ use crate::connection::{self, Connection, Database};
 use crate::event::selection::digest;
 use crate::event::{self, Encoder, Epoch, Lsn, SourceName, TruncateFormat, ValueFormat};
 use crate::kafka::{
-    self, AdHocRecords, Admin, PositionRecord, Recorded, SnapshotProgress, SnapshotRecords,
-    TopicSpec, topics,
+    self, AdHocRecords, Admin, MemberRecords, PositionRecord, Recorded, SnapshotProgress,
+    SnapshotRecords, TopicSpec, topics,
 };
 use crate::postgres::{
     self, Patterns, Publication, PublishedTable, ReplicationStream, Server, Session, SessionKind,
@@ -70,16 +73,14 @@ pub(super) async fn session(context: &Context) -> Result<(), Failure> {
     let Some(point) = opening.begin().await? else {
         return Ok(());
     };
-    let mut stream = opening.stream(point).await?;
+    let (news, received) = unbounded_channel();
+    let watch = opening.watch(news)?;
+    let mut stream = opening.stream(point, received).await?;
     tracing::info!(resume = %point.resume, split = point.is_split(), "streaming");
-    let source = context.source()?;
-    let result = if source.heartbeat_interval.is_zero() {
-        stream.run(&context.shutdown).await
-    } else {
-        tokio::select! {
-            result = stream.run(&context.shutdown) => result,
-            error = heartbeat::run(source) => Err(error),
-        }
+    let result = tokio::select! {
+        result = stream.run(&context.shutdown) => result,
+        error = heartbeat::run(context.source()?) => Err(error),
+        error = watch.run() => Err(error),
     };
     if result.is_ok() {
         // Whoever comes next finds the slot free. Everything is confirmed already.
@@ -114,6 +115,8 @@ pub(super) struct Opening<'a> {
     pub(super) progress: SnapshotRecords,
     /// What is recorded of ad hoc snapshots.
     pub(super) ad_hoc: AdHocRecords,
+    /// What is recorded of the publication's tables.
+    pub(super) members: MemberRecords,
     pub(super) found: PositionFound,
     /// The row store that goes on, or has begun.
     pub(super) stored: Option<Stored>,
@@ -186,6 +189,7 @@ impl<'a> Opening<'a> {
             record,
             progress: recorded.progress,
             ad_hoc: recorded.ad_hoc,
+            members: recorded.members,
             found,
             stored: None,
         }))
@@ -327,8 +331,26 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
+    /// Watches the publication's tables. A stream that an earlier version began has recorded nothing of them: those
+    /// that there are now are known.
+    fn watch(&mut self, news: UnboundedSender<News>) -> Result<Watch<'a>, Error> {
+        if !self.members.begun {
+            let entries = members::know_all(&mut self.members, &self.publication.tables);
+            let read = Vec::new();
+            // The stream has not begun, and holds the other end.
+            let _ = news.send(News { entries, read });
+        }
+        let records = std::mem::take(&mut self.members);
+        let (source, kafka) = (self.context.source()?, self.context.kafka()?);
+        Watch::new(&self.context.settings, source, &kafka.prefix, records, news)
+    }
+
     /// Starts the walsender at the point, and checks that it can serve it.
-    async fn stream(mut self, point: Point) -> Result<Stream, Error> {
+    async fn stream(
+        mut self,
+        point: Point,
+        news: UnboundedReceiver<News>,
+    ) -> Result<Stream, Error> {
         let encoder = self.encoder()?;
         let (source, held) = (
             self.context.source()?,
@@ -393,6 +415,7 @@ impl<'a> Opening<'a> {
             reading: self.context.reading.clone(),
             publishing: self.context.publishing.clone(),
             state: Loop::new(now),
+            news,
         })
     }
 }

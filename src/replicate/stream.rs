@@ -12,6 +12,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,7 @@ use super::ad_hoc::{AdHoc, Again, Told};
 use super::capture::{Arrival, Capture, CapturedTable, Point};
 use super::lease::Lease;
 use super::machine::{self, Decision, Limits, Progress};
+use super::members::News;
 use super::publisher::{Job, Outcome, Publisher};
 use super::row_store;
 use super::tables::{Tables, TypeNames};
@@ -61,6 +63,8 @@ pub(crate) struct Stream {
     pub(crate) reading: Stage,
     pub(crate) publishing: Stage,
     pub(crate) state: Loop,
+    /// What became of the publication's tables.
+    pub(crate) news: UnboundedReceiver<News>,
 }
 
 /// The loop's own state.
@@ -161,6 +165,7 @@ impl Stream {
             () = shutdown.cancelled() => {}
             outcome = self.publisher.outcome() => self.on_outcome(outcome).await?,
             told = self.ad_hoc.told(), if self.state.told.is_none() => self.state.told = Some(told),
+            Some(news) = self.news.recv() => self.join(news),
             written = self.capture.rows_written() => self.on_rows_written(written)?,
             () = sleep_until(wake.into()) => self.on_clock().await?,
             read = self.source.fill(), if wait.read => {

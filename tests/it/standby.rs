@@ -100,7 +100,7 @@ fn refused(ended: &Ended, words: &str) {
 async fn a_standby_is_captured_and_followed_when_it_is_promoted() {
     let pair = Pair::start(&["hot_standby_feedback=on"]).await;
     let primary = format!(
-        "primary_url = \"{}\"\nheartbeat_interval = \"100ms\"",
+        "primary_url = \"{}\"\nheartbeat_interval = \"100ms\"\npublication_interval = \"100ms\"",
         pair.primary.url()
     );
     let config = pair.config(&pair.standby.url(), &primary);
@@ -130,12 +130,32 @@ async fn a_standby_is_captured_and_followed_when_it_is_promoted() {
         heartbeat_us(&config) > 0
     })
     .await;
+    let database = connect(&pair.primary.url().parse().unwrap()).await.unwrap();
+    let late = format!(
+        "create table late as select id from generate_series(0, 49) as id;
+         alter table late add primary key (id);
+         alter publication {} add table late",
+        pair.prefix
+    );
+    database.batch_execute(&late).await.unwrap();
+    let told = "a table has joined the publication, and its changes are published; the rows";
+    until("the table to be told of", async || {
+        replicator.log().contains(told)
+    })
+    .await;
+    insert(&pair.primary, 300..301).await;
+    pair.published(&mut replicator, 301).await;
+    assert_eq!(replicator.log().matches(told).count(), 1);
 
     pair.primary.stop("immediate");
     let before = heartbeat_us(&config);
     pair.standby.promote();
-    insert(&pair.standby, 300..400).await;
+    insert(&pair.standby, 301..400).await;
     pair.published(&mut replicator, 400).await;
+    until("the table that joined to be read", async || {
+        replicator.log().contains("a table is read again")
+    })
+    .await;
     until("heartbeats of the promoted server", async || {
         heartbeat_us(&config) > before
     })

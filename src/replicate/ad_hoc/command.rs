@@ -146,12 +146,17 @@ async fn start(database: &Database, source: &Source, tables: &[String]) -> Resul
             return Err(not_captured(pattern, source, &captured));
         }
     }
-    let mut id = Uuid::new_v4().simple().to_string();
-    id.truncate(ID_DIGITS);
     Ok(Command::Start {
-        id,
+        id: request_id(),
         tables: tables.to_vec(),
     })
+}
+
+/// A name that no other request has.
+pub(super) fn request_id() -> String {
+    let mut id = Uuid::new_v4().simple().to_string();
+    id.truncate(ID_DIGITS);
+    id
 }
 
 fn not_captured(pattern: &str, source: &Source, captured: &[postgres::PublishedTable]) -> Error {

@@ -18,6 +18,7 @@ mod command;
 mod encoding;
 mod gate;
 mod message;
+mod publish;
 mod reader;
 mod requests;
 mod rows;
@@ -28,19 +29,20 @@ mod window;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::encoding::Encoding;
 use self::reader::{ChunkOrder, Description, Order, Reader, Setup};
 use self::requests::{Next, Requests};
 use super::Error;
 use super::capture::CapturedTable;
+use super::members::News;
 use super::snapshot::Pace;
-use crate::event::{Batch, Change, Encoder, Epoch, Lsn, Position, SnapshotRead, Table};
+use crate::event::{Encoder, Epoch, Lsn, Position, Table};
 use crate::kafka::{AdHocRecords, Entry, RequestTable};
 use crate::telemetry;
 
+use command::request_id;
 pub use command::{Ask, Asked, ask, asked};
 pub(crate) use gate::Gate;
-pub(crate) use reader::Told;
+pub(crate) use reader::{Found, Told};
 pub(crate) use rows::write_key;
 pub(crate) use window::{Again, Window};
 
@@ -88,6 +90,8 @@ enum Doing {
     Asking(String, Option<u32>),
     /// The reader reads a chunk that begins with that key.
     Reading,
+    /// What the table's topic shows is to be voided before it is read.
+    Voiding,
     /// The chunk waits for its place in the stream.
     Holding(Held),
     /// A table without a key waits for the stream to stand still.
@@ -170,6 +174,16 @@ impl AdHoc {
         }
     }
 
+    /// Takes up what became of the publication's tables.
+    pub(crate) fn join(&mut self, news: News, now_us: i64) {
+        for entry in news.entries {
+            self.requests.note(entry);
+        }
+        if !news.read.is_empty() {
+            self.requests.join(request_id(), news.read, now_us);
+        }
+    }
+
     /// Whether something is to be recorded.
     pub(crate) fn has_entries(&self) -> bool {
         self.requests.has_entries()
@@ -185,6 +199,7 @@ impl AdHoc {
         let is_asked = match self.doing {
             Doing::Asking(..) | Doing::Reading | Doing::Anchoring | Doing::ReadingPart(..) => true,
             Doing::Nothing
+            | Doing::Voiding
             | Doing::Holding(_)
             | Doing::Stopping
             | Doing::RunningUp(_)
@@ -209,14 +224,17 @@ impl AdHoc {
 
     /// Whether rows are held.
     fn is_holding(&self) -> bool {
-        matches!(self.doing, Doing::Holding(_) | Doing::HoldingPart(..))
+        matches!(
+            self.doing,
+            Doing::Voiding | Doing::Holding(_) | Doing::HoldingPart(..)
+        )
     }
 
     /// Whether rows are held that may be published between two transactions, the first of which ends at `resume`.
     pub(crate) fn is_due(&self, window: &Window, resume: Lsn) -> bool {
         match self.doing {
             Doing::Holding(_) => window.is_due(resume),
-            Doing::HoldingPart(..) => true,
+            Doing::Voiding | Doing::HoldingPart(..) => true,
             Doing::Nothing
             | Doing::Asking(..)
             | Doing::Reading
@@ -234,7 +252,11 @@ impl AdHoc {
             Doing::RunningUp(point)
             | Doing::ReadingPart(point, _)
             | Doing::HoldingPart(point, _) => Some(Gate::At(point)),
-            Doing::Nothing | Doing::Asking(..) | Doing::Reading | Doing::Holding(_) => None,
+            Doing::Nothing
+            | Doing::Asking(..)
+            | Doing::Reading
+            | Doing::Voiding
+            | Doing::Holding(_) => None,
         }
     }
 
@@ -260,6 +282,7 @@ impl AdHoc {
             Doing::Nothing
             | Doing::Asking(..)
             | Doing::Reading
+            | Doing::Voiding
             | Doing::Holding(_)
             | Doing::Anchoring
             | Doing::ReadingPart(..)
@@ -302,7 +325,10 @@ impl AdHoc {
                     self.doing = Doing::Asking(request, Some(oid));
                     self.order(Order::Describe(oid))?;
                 } else if reading.is_some_and(|table| table.description.read.key.is_empty()) {
+                    // A truncate comes first there in any case.
                     self.doing = Doing::Stopping;
+                } else if self.requests.is_void(&request, oid) {
+                    self.doing = Doing::Voiding;
                 } else {
                     return self.read_chunk(resume);
                 }
@@ -359,6 +385,7 @@ impl AdHoc {
             Doing::ReadingPart(point, first) => (None, Some((point, first))),
             Doing::Nothing
             | Doing::Reading
+            | Doing::Voiding
             | Doing::Holding(_)
             | Doing::Stopping
             | Doing::Anchoring
@@ -503,169 +530,6 @@ impl AdHoc {
     pub(crate) fn is_planned(&self) -> bool {
         let table = self.table.as_ref().filter(|_| self.is_holding());
         table.is_some_and(|table| table.captured.is_some())
-    }
-
-    /// Appends the rows that are held to a batch that ends at `resume`, between two transactions.
-    pub(crate) fn publish(
-        &mut self,
-        window: &mut Window,
-        resume: Lsn,
-        now: Instant,
-        now_us: i64,
-        out: &mut Batch,
-    ) -> Result<(), Error> {
-        if let Doing::HoldingPart(point, first) = self.doing {
-            return self.publish_part(point, first, now_us, out);
-        }
-        self.publish_chunk(window, resume, now, now_us, out);
-        Ok(())
-    }
-
-    fn publish_part(
-        &mut self,
-        point: Lsn,
-        first: bool,
-        now_us: i64,
-        out: &mut Batch,
-    ) -> Result<(), Error> {
-        self.doing = Doing::Nothing;
-        let (Some(part), Some(table)) = (self.part.take(), self.table.as_ref()) else {
-            return Ok(());
-        };
-        let Some(captured) = &table.captured else {
-            return Ok(());
-        };
-        let position = Position::new(self.epoch, point, 0);
-        self.encoder.begin_incremental(&SnapshotRead {
-            position,
-            exported_at_us: part.read_at_us,
-        });
-        let failed = |source| Error::Encode { lsn: point, source };
-        if first {
-            let change = Change {
-                lsn: point,
-                ordinal: 0,
-                now_us,
-            };
-            self.encoder
-                .truncate(&captured.plan, change, captured.partitions, out)
-                .map_err(failed)?;
-        }
-        let mut encoding = Encoding {
-            encoder: &mut self.encoder,
-            plan: &captured.plan,
-            position,
-            passed_over: self.passed_over,
-            now_us,
-        };
-        // What was there before is voided by now: a row that cannot be encoded ends the stream.
-        let mut rows = part.rows.left();
-        rows.try_for_each(|row| encoding.append(row, out))
-            .map_err(failed)?;
-        drop(rows);
-        let rows = part.rows.read();
-        telemetry::snapshot_rows(rows);
-        let (request, oid) = (table.request.clone(), table.oid);
-        let (topic, partitions) = (captured.plan.topic(), captured.partitions);
-        self.requests
-            .chunk_published(&request, oid, position, None, rows, now_us);
-        if !part.last {
-            self.doing = Doing::ReadingPart(point, false);
-            return self.order(Order::Rows);
-        }
-        self.table = None;
-        if let Some(lowest) = self.requests.table_finished(&request, oid, now_us) {
-            self.encoder
-                .snapshot_end(topic, partitions, lowest, part.read_at_us, out);
-        }
-        Ok(())
-    }
-
-    /// Appends what is left of the chunk that is held.
-    fn publish_chunk(
-        &mut self,
-        window: &mut Window,
-        resume: Lsn,
-        now: Instant,
-        now_us: i64,
-        out: &mut Batch,
-    ) {
-        let Doing::Holding(held) = std::mem::replace(&mut self.doing, Doing::Nothing) else {
-            return;
-        };
-        let (Some(rows), Some(table)) = (window.take(), self.table.as_mut()) else {
-            return;
-        };
-        let Some(captured) = &table.captured else {
-            return;
-        };
-        let read = SnapshotRead {
-            position: Position::new(self.epoch, resume, 0),
-            exported_at_us: held.read_at_us,
-        };
-        self.encoder.begin_incremental(&read);
-        let start = (out.bytes.len(), out.records.len(), out.headers.len());
-        let before = out.records.len();
-        let mut encoding = Encoding {
-            encoder: &mut self.encoder,
-            plan: &captured.plan,
-            position: read.position,
-            passed_over: self.passed_over,
-            now_us,
-        };
-        let encoded = rows.left().try_for_each(|row| encoding.append(row, out));
-        if let Err(error) = encoded {
-            out.bytes.truncate(start.0);
-            out.records.truncate(start.1);
-            out.headers.truncate(start.2);
-            let request = table.request.clone();
-            self.requests
-                .fail(&request, telemetry::chain(&error), now_us);
-            self.table = None;
-            return;
-        }
-        let published = out.records.len() - before;
-        telemetry::snapshot_rows(published);
-        self.not_before = now + self.pace.take(rows.read() as u64, now);
-        let stuck =
-            held.next.is_some() && held.next == self.requests.reached(&table.request, table.oid);
-        if stuck {
-            // So many rows of one key: its columns are not unique without an unpublished one.
-            table.rows = table.rows.saturating_mul(2);
-        }
-        let begun = table.begun.unwrap_or(read.position);
-        let (request, oid) = (table.request.clone(), table.oid);
-        let (topic, partitions) = (captured.plan.topic(), captured.partitions);
-        let whole = held.next.is_none();
-        self.requests
-            .chunk_published(&request, oid, begun, held.next, rows.read(), now_us);
-        if whole {
-            self.table = None;
-            if let Some(lowest) = self.requests.table_finished(&request, oid, now_us) {
-                self.encoder
-                    .snapshot_end(topic, partitions, lowest, held.read_at_us, out);
-            }
-        }
-        self.notice(now, now_us);
-    }
-
-    /// Says how far it is, now and then.
-    fn notice(&mut self, now: Instant, now_us: i64) {
-        let Some(progress) = self.requests.progress(now_us) else {
-            telemetry::snapshot_remaining(0);
-            return;
-        };
-        telemetry::snapshot_remaining(progress.rows_remaining);
-        if now.saturating_duration_since(self.noticed) >= NOTICE_INTERVAL {
-            self.noticed = now;
-            tracing::info!(
-                request = %progress.request,
-                rows = progress.rows,
-                rows_remaining = progress.rows_remaining,
-                minutes_remaining = progress.minutes_remaining,
-                "an ad hoc snapshot is under way; what remains is an estimate"
-            );
-        }
     }
 }
 

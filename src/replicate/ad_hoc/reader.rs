@@ -99,6 +99,48 @@ pub(crate) struct Found {
     pub(super) topic: String,
     /// Every table of that topic matches.
     pub(super) whole_topic: bool,
+    /// What the topic shows of it is void.
+    pub(super) void: bool,
+}
+
+impl Found {
+    /// Those of all captured tables that are asked for.
+    pub(crate) fn of(
+        all: &[PublishedTable],
+        is_asked: impl Fn(&PublishedTable) -> bool,
+        selection: &Selection,
+        prefix: &str,
+    ) -> Vec<Found> {
+        let topic = |table: &PublishedTable| {
+            let name = &table.table;
+            topics::routed(selection, prefix, &name.schema, &name.name)
+        };
+        let left_out: HashSet<String> = all
+            .iter()
+            .filter(|table| !is_asked(table))
+            .map(topic)
+            .collect();
+        let found = all.iter().filter(|table| is_asked(table)).map(|table| {
+            let topic = topic(table);
+            Found {
+                published: table.clone(),
+                whole_topic: !left_out.contains(&topic),
+                topic,
+                void: false,
+            }
+        });
+        found.collect()
+    }
+
+    /// The same, whose topic shows what is void.
+    pub(crate) fn void(self, void: bool) -> Found {
+        Found { void, ..self }
+    }
+
+    /// Its oid.
+    pub(crate) fn oid(&self) -> u32 {
+        self.published.id
+    }
 }
 
 /// A chunk, and what comes behind it.
@@ -307,24 +349,8 @@ impl Work {
         };
         let asked: HashSet<u32> = asked.iter().map(|table| table.id).collect();
         let is_asked = |table: &PublishedTable| asked.contains(&table.id);
-        let topic = |table: &PublishedTable| {
-            let name = &table.table;
-            topics::routed(selection, &kafka.prefix, &name.schema, &name.name)
-        };
-        let left_out: HashSet<String> = all
-            .iter()
-            .filter(|table| !is_asked(table))
-            .map(topic)
-            .collect();
-        let found = all.iter().filter(|table| is_asked(table)).map(|table| {
-            let topic = topic(table);
-            Found {
-                published: table.clone(),
-                whole_topic: !left_out.contains(&topic),
-                topic,
-            }
-        });
-        Ok(Told::LookedUp(found.collect()))
+        let found = Found::of(&all, is_asked, selection, &kafka.prefix);
+        Ok(Told::LookedUp(found))
     }
 
     async fn describe(&self, catalog: &Database, oid: u32) -> Result<Told, Error> {

@@ -68,8 +68,7 @@ impl Requests {
         if self.records.request(&id).is_some() {
             return;
         }
-        let last = self.records.requests.last();
-        let number = last.map_or(0, |request| request.number + 1);
+        let number = self.next_number();
         let open = self.records.requests.iter();
         let open = open.filter(|request| !request.state.has_ended()).count();
         let crowded = open >= OPEN_MAX;
@@ -77,6 +76,7 @@ impl Requests {
             id,
             number,
             tables,
+            joined: false,
             state: if crowded {
                 RequestState::Failed
             } else {
@@ -233,6 +233,11 @@ impl Requests {
             self.fail(id, reason, now_us);
             return;
         }
+        self.set_tables(id, found);
+    }
+
+    /// The tables that a request reads.
+    fn set_tables(&mut self, id: &str, found: Vec<Found>) {
         let mut tables = BTreeMap::new();
         for (number, found) in (0..).zip(found) {
             let table = RequestTable {
@@ -240,6 +245,7 @@ impl Requests {
                 table: found.published.table.to_string(),
                 topic: found.topic,
                 whole_topic: found.whole_topic,
+                void: found.void,
                 begun: None,
                 identity: String::new(),
                 reached: None,
@@ -262,6 +268,57 @@ impl Requests {
             self.record_table(id, oid);
         }
         self.record(id);
+    }
+
+    /// Tables have joined the publication, and are to be read. There may be any number of such requests: a table is
+    /// in one of them once each time that it joins.
+    pub(super) fn join(&mut self, id: String, found: Vec<Found>, now_us: i64) {
+        let names = found.iter().map(|found| found.published.table.to_string());
+        let request = SnapshotRequest {
+            id: id.clone(),
+            number: self.next_number(),
+            tables: names.collect(),
+            joined: true,
+            state: RequestState::TakenUp,
+            reason: None,
+            taken_up_us: now_us,
+            began_us: None,
+            ended_us: None,
+            tables_total: 0,
+            tables_finished: 0,
+            rows: 0,
+            rows_estimate: 0,
+        };
+        tracing::info!(
+            request = %id,
+            tables = %request.tables.join(" "),
+            "tables have joined the publication: their rows are read beside the stream"
+        );
+        self.records.requests.push(request);
+        self.set_tables(&id, found);
+    }
+
+    fn next_number(&self) -> u64 {
+        let last = self.records.requests.last();
+        last.map_or(0, |request| request.number + 1)
+    }
+
+    /// Whether what the topic shows of a table has to be voided before it is read.
+    pub(super) fn is_void(&self, id: &str, oid: u32) -> bool {
+        self.table(id, oid).is_some_and(|table| table.void)
+    }
+
+    /// That has been done.
+    pub(super) fn voided(&mut self, id: &str, oid: u32) {
+        if let Some(table) = self.table_mut(id, oid) {
+            table.void = false;
+        }
+        self.record_table(id, oid);
+    }
+
+    /// Something else is to be recorded with the requests.
+    pub(super) fn note(&mut self, entry: Entry) {
+        self.entries.insert(entry.key, entry.value);
     }
 
     /// A table is read from its beginning.

@@ -11,6 +11,7 @@ use crate::postgres::Excess;
 use crate::replicate::Error;
 use crate::replicate::ad_hoc::Gate;
 use crate::replicate::capture::{Arrival, Point};
+use crate::replicate::members::News;
 
 /// A message that lies behind the gate.
 pub(super) struct Kept {
@@ -43,6 +44,9 @@ impl Stream {
         &mut self,
         shutdown: &CancellationToken,
     ) -> Result<bool, Error> {
+        if let Ok(news) = self.news.try_recv() {
+            self.join(news);
+        }
         if self.capture.is_fenced() {
             return Ok(true);
         }
@@ -78,6 +82,12 @@ impl Stream {
             self.steps.at("ad-hoc.ordered");
         }
         Ok(true)
+    }
+
+    /// Takes up what became of the publication's tables; it is recorded with the next position.
+    pub(super) fn join(&mut self, news: News) {
+        self.ad_hoc.join(news, unix_time_us());
+        self.steps.at("members.joined");
     }
 
     /// Whether a batch is to be closed for an ad hoc snapshot alone.

@@ -1,6 +1,7 @@
 //! Tables read again while they are streamed, on real servers.
 
 mod commands;
+mod joined;
 mod keyless;
 mod load;
 mod standby;

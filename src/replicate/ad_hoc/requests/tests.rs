@@ -22,11 +22,13 @@ fn found(oid: u32, topic: &str) -> Found {
             partitioned: false,
             columns: Vec::new(),
             row_filter: None,
+            through: Vec::new(),
             rows_estimate: 100,
             bytes: 8192,
         },
         topic: topic.to_owned(),
         whole_topic: true,
+        void: false,
     }
 }
 
