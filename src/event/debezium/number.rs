@@ -2,6 +2,7 @@
 
 use std::fmt::LowerExp;
 use std::io::Write;
+use std::str::FromStr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -278,16 +279,51 @@ pub(super) fn double(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
 }
 
 /// Appends a finite number as `Double.toString` or `Float.toString` writes it.
-pub(super) fn float(value: impl LowerExp, out: &mut Vec<u8>) {
+pub(super) fn float<T: LowerExp + FromStr + PartialEq>(value: T, out: &mut Vec<u8>) {
     let start = out.len();
     // Writing to memory does not fail.
     let _ = write!(out, "{value:e}");
-    if !out.get(start..).unwrap_or_default().contains(&b'.') {
-        // Java always writes two digits, and the closest two.
-        out.truncate(start);
-        let _ = write!(out, "{value:.1e}");
+    let written = out.get(start..).unwrap_or_default();
+    let exponent = memchr::memchr(b'e', written).unwrap_or(written.len());
+    match memchr::memchr(b'.', written) {
+        None => {
+            // Java always writes two digits, and the closest two.
+            out.truncate(start);
+            let _ = write!(out, "{value:.1e}");
+        }
+        Some(point) if is_odd(written.get(exponent - 1)) => {
+            even(&value, exponent - point - 1, start, out);
+        }
+        Some(_) => {}
     }
     as_java(start, out);
+}
+
+fn is_odd(digit: Option<&u8>) -> bool {
+    digit.is_some_and(|digit| digit % 2 == 1)
+}
+
+/// Of two numbers with so few digits that are equally close, Java takes the even one, if that is still the same
+/// number; here the other one was written.
+fn even<T: LowerExp + FromStr + PartialEq>(
+    value: &T,
+    fraction: usize,
+    start: usize,
+    out: &mut Vec<u8>,
+) {
+    let end = out.len();
+    // With a number of digits it is rounded to even.
+    let _ = write!(out, "{value:.fraction$e}");
+    let rounded = out.get(end..).unwrap_or_default();
+    let same = std::str::from_utf8(rounded).is_ok_and(|text| {
+        let parsed = text.parse::<T>();
+        parsed.is_ok_and(|parsed| parsed == *value)
+    });
+    if same {
+        out.drain(start..end);
+    } else {
+        out.truncate(end);
+    }
 }
 
 /// Appends the words that JSON has no number for, as strings.
@@ -301,7 +337,7 @@ pub(super) fn special(text: &[u8], out: &mut Vec<u8>) -> bool {
     special
 }
 
-pub(super) fn parse<T: std::str::FromStr>(text: &[u8]) -> Result<T, Unexpected> {
+pub(super) fn parse<T: FromStr>(text: &[u8]) -> Result<T, Unexpected> {
     if !json::is_number(text) {
         return Err(Unexpected);
     }
