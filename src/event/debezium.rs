@@ -17,6 +17,8 @@
 //! | bit(n), varbit | base64 of the bytes, little-endian, without leading zeros |
 //! | hstore | string that holds an object |
 //! | point | `{"x":…,"y":…,"wkb":…,"srid":null}` |
+//! | geometry, geography | `{"wkb":…,"srid":…}`, base64 of the extended well-known binary |
+//! | vector, halfvec | array of numbers |
 //! | character types, uuid, json, jsonb, xml, enumerations, network addresses, built-in ranges, tsvector, citext, ltree | string |
 //! | arrays of these | array; in two dimensions as many nulls as it has rows |
 //! | arrays of enumerations and ltree | array of strings; null if an element is, as Debezium fails to convert it |
@@ -33,8 +35,10 @@ mod map;
 mod number;
 mod opaque;
 mod point;
+mod spatial;
 mod temporal;
 mod text;
+mod vector;
 
 pub use handling::{
     BinaryHandling, DecimalHandling, Handling, HstoreHandling, IntervalHandling, NameAdjustment,
@@ -89,6 +93,12 @@ pub(super) enum Form {
     Bits,
     Hstore(HstoreHandling),
     Point,
+    /// PostGIS' `geometry`, or `geography`.
+    Geometry,
+    Geography,
+    /// pgvector's `vector`, or `halfvec`.
+    DoubleVector,
+    FloatVector,
     /// PostgreSQL's own text as bytes, of a type that Debezium has no form for.
     Opaque {
         handling: BinaryHandling,
@@ -144,6 +154,10 @@ impl Form {
             TypeShape::Extension(name) => match name.as_str() {
                 "hstore" => Form::Hstore(handling.hstore),
                 "citext" | "ltree" | "isbn" => Form::Text,
+                "geometry" => Form::Geometry,
+                "geography" => Form::Geography,
+                "vector" => Form::DoubleVector,
+                "halfvec" => Form::FloatVector,
                 _ => Form::Dropped,
             },
             TypeShape::Array { element, delimiter } => {
@@ -248,6 +262,8 @@ impl Form {
             Form::Bit | Form::Bits => "a bit string",
             Form::Hstore(_) => "an hstore",
             Form::Point => "a point",
+            Form::Geometry | Form::Geography => "well-known binary in hexadecimal",
+            Form::DoubleVector | Form::FloatVector => "a vector",
             Form::Opaque { .. } => "utf-8",
             Form::Array { .. } | Form::TextsOrNull => "an array",
             Form::Null | Form::Dropped => "anything",
@@ -323,6 +339,9 @@ pub(super) fn write(
         Form::Hstore(HstoreHandling::Json) => map::write_quoted(text, scratch, out),
         Form::Hstore(HstoreHandling::Map) => map::write(text, text::write, scratch, out),
         Form::Point => point::write(text, out),
+        Form::Geometry | Form::Geography => spatial::write(text, scratch, out),
+        Form::DoubleVector => vector::double(text, out),
+        Form::FloatVector => vector::single(text, out),
         Form::Opaque {
             handling,
             geometric,

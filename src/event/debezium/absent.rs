@@ -67,6 +67,10 @@ impl Form {
             | Form::Bytea(_)
             | Form::Opaque { .. }
             | Form::Point
+            | Form::Geometry
+            | Form::Geography
+            | Form::DoubleVector
+            | Form::FloatVector
             | Form::TextsOrNull
             | Form::Null => out.extend_from_slice(b"null"),
         }
@@ -124,7 +128,13 @@ impl Form {
                 let _ = write(self, b"(0,0)", &mut Vec::new(), out);
                 return;
             }
-            Form::Array { .. } | Form::TextsOrNull | Form::Null => b"[]",
+            // An empty collection.
+            Form::Geometry | Form::Geography => br#"{"wkb":"AQcAAAAAAAAA","srid":null}"#,
+            Form::DoubleVector
+            | Form::FloatVector
+            | Form::Array { .. }
+            | Form::TextsOrNull
+            | Form::Null => b"[]",
             Form::HeaderDecimal { .. } | Form::HeaderText | Form::Dropped => b"",
         };
         out.extend_from_slice(zero);

@@ -16,7 +16,7 @@ pub(super) fn write(
     let start = out.len();
     array::write(text, element, delimiter, DIMENSIONS_MAX, scratch, out)?;
     let written = out.get(start..).unwrap_or_default();
-    if written.starts_with(b"[[") {
+    if written.starts_with(b"[[") && !is_vector(element) {
         let rows = rows(text);
         out.truncate(start);
         out.push(b'[');
@@ -24,8 +24,8 @@ pub(super) fn write(
             out.extend_from_slice(if row == 0 { b"null" } else { b",null" });
         }
         out.push(b']');
-    } else if is_opaque(element) && holds_null(written) {
-        // Debezium's elements of unknown types must not be null.
+    } else if (is_opaque(element) || is_vector(element)) && holds_null(written) {
+        // Debezium's elements of vectors and of unknown types must not be null.
         out.truncate(start);
         out.extend_from_slice(b"null");
     } else if is_decimal(element) && text.iter().any(|byte| matches!(byte, b'a' | b'f')) {
@@ -110,4 +110,8 @@ fn rows(text: &[u8]) -> usize {
 
 fn is_opaque(kind: &Kind) -> bool {
     matches!(kind, Kind::Debezium(Form::Opaque { .. }))
+}
+
+fn is_vector(kind: &Kind) -> bool {
+    matches!(kind, Kind::Debezium(Form::DoubleVector | Form::FloatVector))
 }

@@ -25,7 +25,8 @@ pub(super) fn of_column(column: &ColumnShape, handling: &Handling, is_key: bool)
         time: handling.time,
     };
     let mut schema = of(&value, described)?;
-    schema.optional = !(is_key || column.facts.not_null);
+    // A geometry is always said to be optional.
+    schema.optional = value == Value::Geometry || !(is_key || column.facts.not_null);
     let mut default = Vec::new();
     if value.default(column, &mut default) {
         schema.default = String::from_utf8(default).ok();
@@ -113,13 +114,20 @@ fn of(value: &Value, described: Type<'_>) -> Option<Schema> {
             Schema::new(Form::Map(Box::new(Schema::new(Form::String).optional())))
         }
         Value::Point => point(),
+        Value::Geometry => spatial("Geometry"),
+        Value::Geography => spatial("Geography"),
+        Value::DoubleVector => vector(Form::Float64, "DoubleVector"),
+        Value::FloatVector => vector(Form::Float32, "FloatVector"),
         Value::Array { element, .. } => {
             let Kind::Debezium(element) = &**element else {
                 return None;
             };
             let schema = of(element, described.element())?;
-            // An element of a type without a form must be there.
-            let optional = !matches!(element, Value::Opaque { .. });
+            // Elements that are vectors, or of a type without a form, must be there.
+            let optional = !matches!(
+                element,
+                Value::Opaque { .. } | Value::DoubleVector | Value::FloatVector
+            );
             Schema::array(Schema { optional, ..schema })
         }
         Value::TextsOrNull => {
@@ -214,6 +222,21 @@ fn bits(described: Type<'_>) -> Schema {
         _ => BITS_UNLIMITED,
     };
     Schema::semantic(Form::Bytes, "io.debezium.data.Bits").with("length", length.to_string())
+}
+
+fn spatial(name: &'static str) -> Schema {
+    let fields = vec![
+        Field::new("wkb", Schema::new(Form::Bytes)),
+        Field::new("srid", Schema::new(Form::Int32).optional()),
+    ];
+    let full = format!("io.debezium.data.geometry.{name}");
+    Schema::semantic(Form::Struct(fields), &full).documented(name)
+}
+
+fn vector(number: Form, name: &str) -> Schema {
+    Schema::array(Schema::new(number))
+        .named(&format!("io.debezium.data.{name}"))
+        .versioned(1)
 }
 
 fn point() -> Schema {

@@ -18,6 +18,18 @@ delete from zeros where id = 101;
 delete from zero_stamps;
 delete from unknown where id = 101;
 delete from toast where id = 101;
+do $$ begin
+    if to_regclass('places') is not null then
+        update places set n = 0 where id = 104;
+        update places set id = 105 where id = 103;
+        delete from places where id = 101;
+    end if;
+    if to_regclass('vectors') is not null then
+        update vectors set n = 0 where id = 103;
+        update vectors set id = 105 where id = 102;
+        delete from vectors where id = 101;
+    end if;
+end $$;
 -- next
 begin;
 insert into keyless values (7, 'one');

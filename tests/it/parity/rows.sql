@@ -126,3 +126,27 @@ insert into explained_stamp_lists values ($ID + 1, '{infinity,0044-03-15 12:00:0
 insert into explained_matrices values ($ID + 1, '{{a,b},{c,d}}');
 insert into explained_quotes values ($ID + 1, 'x');
 insert into explained_sums values ($ID + 1, 'x');
+do $$ begin
+    if to_regclass('places') is not null then
+        insert into places values
+            ($ID + 1, 1, 'point(1 2)', 'srid=4326;point(-1.5 2.25)', 'linestring z (0 0 0, 1 2 3)',
+             'srid=4326;polygon((0 0, 0 1, 1 1, 0 0))', 'point(13.4 52.5)', array['point(1 2)', null]::geometry[],
+             array['point(1 2)']::geography[]),
+            ($ID + 2, 2, null, 'srid=4326;point empty', null, null, 'point(0 0)', '{}', null),
+            ($ID + 3, 3, 'srid=3857;geometrycollection(point(1 2), linestring(0 0, 1 1))', 'srid=4326;point(0 0)', null,
+             'point(0 0)', 'point(0 0)', null, null);
+        insert into places
+        select $ID + 4, 4, st_makeline(array_agg(st_makepoint(n, n * n) order by n)), 'srid=4326;point(0 0)', null,
+            st_makeline(array_agg(st_setsrid(st_makepoint(n / 9.0, n / 9.0), 4326) order by n))::geography, 'point(0 0)'
+        from generate_series(1, 400) as n;
+    end if;
+    if to_regclass('vectors') is not null then
+        insert into vectors values
+            ($ID + 1, 1, '[1,-2.5,1e-7,0.1]', '[1,2,3]', '[0.1,65504,6e-8]', '[1,2,3]', array['[1]', null]::vector[],
+             array['[1]']::halfvec[]),
+            ($ID + 2, 2, null, '[3.4e38,-0,1.17549435e-38]', null, '[0,0,0]', '{}', null);
+        insert into vectors
+        select $ID + 3, 3, array_agg(n / 7.0)::vector, '[1,2,3]', array_agg(n / 7.0)::halfvec, '[1,2,3]'
+        from generate_series(1, 2000) as n;
+    end if;
+end $$;

@@ -176,6 +176,7 @@ async fn run() -> BTreeMap<&'static str, Captured> {
     );
     let source = support::postgres_database("parity").await;
     let database = connect(&source).await.unwrap();
+    assert_extensions(&database).await;
     database.batch_execute(TABLES).await.unwrap();
     database.batch_execute(&rows(0)).await.unwrap();
 
@@ -238,6 +239,17 @@ async fn run() -> BTreeMap<&'static str, Captured> {
             (mode.name, captured)
         })
         .collect()
+}
+
+/// The system's own server has PostGIS, from `scripts/install`; others may.
+async fn assert_extensions(database: &Database) {
+    let named = "select count(*) from pg_available_extensions where name = 'postgis'";
+    let found: i64 = database.query_one(named, &[]).await.unwrap().get(0);
+    let is_system = support::variable("TIDEWATER_TEST_POSTGRES_BIN").starts_with("/usr/lib/");
+    assert!(
+        found == 1 || !is_system,
+        "postgis is missing: run scripts/install tests"
+    );
 }
 
 fn rows(first: i64) -> String {

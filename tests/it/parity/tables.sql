@@ -146,6 +146,28 @@ create table explained_matrices (id integer primary key, ta text[]);
 create table explained_quotes (id integer primary key, t text default 'it''s');
 create table explained_sums (id integer primary key, t text default 'a' || 'b');
 
+-- Of extensions that not every server has: mod.rs says which have to.
+do $$ begin
+    if exists (select from pg_available_extensions where name = 'postgis') then
+        create extension postgis;
+        -- Thousands of rows of no interest, but for the one that geography asks for.
+        delete from spatial_ref_sys where srid <> 4326;
+        create table places (
+            id integer primary key, n integer, g geometry, gp geometry(point,4326) not null,
+            gz geometry(linestringz), gg geography, ggp geography(point,4326) not null, ga geometry[], gga geography[]);
+        alter table places alter g set storage external;
+        alter table places alter gg set storage external;
+    end if;
+    if exists (select from pg_available_extensions where name = 'vector') then
+        create extension vector;
+        create table vectors (
+            id integer primary key, n integer, v vector, v3 vector(3) not null, h halfvec, h3 halfvec(3) not null,
+            va vector[], ha halfvec[]);
+        alter table vectors alter v set storage external;
+        alter table vectors alter h set storage external;
+    end if;
+end $$;
+
 -- Read last by a snapshot, and written last.
 create table marker (id integer primary key);
 create table zz_last (id integer primary key);

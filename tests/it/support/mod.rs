@@ -41,7 +41,7 @@ pub(crate) fn unique(name: &str) -> String {
 }
 
 #[allow(clippy::disallowed_methods)] // tests have no configuration
-fn variable(name: &str) -> String {
+pub(crate) fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run scripts/with-servers"))
 }
 
