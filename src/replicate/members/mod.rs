@@ -39,13 +39,13 @@ fn member(table: &PublishedTable) -> Member {
 
 /// Whether it is seen what puts a table into the publication. The server's function that lists the tables looks past
 /// the snapshot of the query that calls it: what it has only just seen is another look's.
-fn is_seen(table: &&PublishedTable) -> bool {
+fn is_seen(table: &PublishedTable) -> bool {
     !table.through.is_empty()
 }
 
 /// All of these tables are known, whatever was recorded before.
 pub(super) fn know_all(records: &mut MemberRecords, tables: &[PublishedTable]) -> Vec<Entry> {
-    let seen = tables.iter().filter(is_seen);
+    let seen = tables.iter().filter(|table| is_seen(table));
     let tables = seen.map(|table| (table.id, member(table)));
     records.begin(tables.collect())
 }
@@ -86,7 +86,7 @@ impl Members {
             member.left || compared.left.contains(oid)
         });
         let left: BTreeSet<&str> = left.map(|(_, member)| member.table.as_str()).collect();
-        for table in published.iter().filter(is_seen) {
+        for table in published.iter().filter(|table| is_seen(table)) {
             let now = member(table);
             let known = self.known.get(&table.id);
             let stayed = |before: &&Member| {
