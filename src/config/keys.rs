@@ -67,7 +67,7 @@ pub const KEYS: &[Key] = &[
         "source.publication",
         "tidewater",
         "1 to 63 characters",
-        "publication, created when missing and rights allow",
+        "publication, created when missing and rights allow, and then managed",
     ),
     key(
         "source.tables",

@@ -300,6 +300,14 @@ impl Error {
         }
     }
 
+    /// The publication, or a table of it, is not there.
+    pub fn lacks_tables(&self) -> bool {
+        matches!(
+            self,
+            Error::PublicationMissing { .. } | Error::PublicationTables { .. }
+        )
+    }
+
     /// Worth trying again as it is.
     pub fn is_transient(&self) -> bool {
         if let Error::Connection(error) = self {

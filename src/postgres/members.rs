@@ -6,16 +6,18 @@ use tokio_postgres::Client;
 
 use super::{Error, PublishedTable};
 
-/// Another text once a table joined or left the publication, or has another name.
+/// Another text once a table joined or left the publication, came, went, or has another name.
 pub async fn publication_digest(client: &Client, name: &str) -> Result<String, Error> {
     const DIGEST: &str = "
         select md5(concat_ws('|', p.oid, p.pubviaroot,
                (select string_agg(r.oid::text, ',' order by r.oid)
                   from pg_publication_rel r where r.prpubid = p.oid),
                SCHEMAS,
-               (select string_agg(concat_ws(':', c.oid, n.nspname, c.relname), ',' order by c.oid)
-                  from pg_get_publication_tables(p.pubname::text) t
-                  join pg_class c on c.oid = t.relid join pg_namespace n on n.oid = c.relnamespace)))
+               (select string_agg(concat_ws(':', c.oid, n.nspname, c.relname, c.relpersistence,
+                                            c.relreplident, i.inhparent), ',' order by c.oid)
+                  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                  left join pg_inherits i on i.inhrelid = c.oid and c.relispartition
+                 where c.relkind in ('r', 'p') and c.relpersistence <> 't')))
           from pg_publication p where p.pubname = $1";
     const SCHEMAS: &str = "(select string_agg(s.oid::text, ',' order by s.oid)
                               from pg_publication_namespace s where s.pnpubid = p.oid)";

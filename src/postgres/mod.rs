@@ -18,6 +18,7 @@ mod copy;
 mod error;
 mod layout;
 mod lease;
+mod managed;
 mod members;
 mod publication;
 mod server;
@@ -35,6 +36,7 @@ pub use catalog::{
 pub use error::{Error, RowsError};
 pub use layout::{Attribute, MissingValue, Partition, TableLayout, table_layout};
 pub use lease::{holds_lease, lease_holder, lease_name, try_lease};
+pub use managed::{Refused, add_table, add_table_sql, is_managed, unpublished_tables};
 pub use members::{TableWriter, has_no_row, publication_digest, still_running, table_writers};
 pub use publication::{
     Publication, PublishedTable, captured_tables, check_publication, ensure_publication,

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use tokio_postgres::Client;
 
-use super::{Error, Patterns, TableName};
+use super::{Error, Patterns, TableName, managed};
 use crate::connection::{ServerError, quote_identifier};
 
 /// A publication that has been checked.
@@ -45,7 +45,8 @@ pub struct PublishedTable {
     pub bytes: i64,
 }
 
-/// Creates the publication if it is missing, for all matching tables, and checks it.
+/// Creates the publication if it is missing, for all matching tables, adds what one lacks that is managed, and checks
+/// it.
 pub async fn ensure_publication(
     client: &Client,
     name: &str,
@@ -53,7 +54,8 @@ pub async fn ensure_publication(
 ) -> Result<Publication, Error> {
     match check_publication(client, name, patterns).await {
         Err(Error::PublicationMissing { sql, .. }) => {
-            let created = client.batch_execute(&sql).await;
+            let marked = format!("{sql}; {}", managed::mark_sql(name));
+            let created = client.batch_execute(&marked).await;
             let created = created
                 .map(|()| true)
                 .or_else(|error| create_error(name, &sql, error))?;
@@ -62,6 +64,21 @@ pub async fn ensure_publication(
                 created,
                 ..publication
             })
+        }
+        Err(lacking @ Error::PublicationTables { .. }) => {
+            if !managed::is_managed(client, name).await? {
+                return Err(lacking);
+            }
+            for (id, table) in Wanted::unpublished(client, name, patterns).await? {
+                match managed::add_table(client, name, id, &table).await? {
+                    None => tracing::info!(%table, publication = %name, "a table is added"),
+                    Some(refused) => {
+                        let (reason, remedy) = (refused.reason, refused.remedy);
+                        tracing::warn!(%table, publication = %name, %reason, %remedy, "a table is not added");
+                    }
+                }
+            }
+            check_publication(client, name, patterns).await
         }
         checked => checked,
     }
@@ -217,11 +234,11 @@ async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTa
 }
 
 /// The tables that the patterns ask for.
-struct Wanted {
+pub(super) struct Wanted {
     tables: Vec<Candidate>,
 }
 
-struct Candidate {
+pub(super) struct Candidate {
     id: u32,
     table: TableName,
     partitioned: bool,
@@ -311,17 +328,42 @@ impl Wanted {
         self.tables.iter().filter(|table| !below(table)).collect()
     }
 
-    /// Every wanted table that holds rows must be published, itself or through a root.
-    fn check(&self, publication: &str, published: &[PublishedTable]) -> Result<(), Error> {
+    /// The tables that are to be added so that everything that the patterns ask for is published.
+    pub(super) async fn unpublished(
+        client: &Client,
+        publication: &str,
+        patterns: &Patterns,
+    ) -> Result<Vec<(u32, TableName)>, Error> {
+        let wanted = match Wanted::read(client, patterns).await {
+            Err(Error::NoTable { .. }) => return Ok(Vec::new()),
+            wanted => wanted?,
+        };
+        let published = published_tables(client, publication).await?;
+        let mut missing = wanted.missing(&published);
+        missing.retain(|table| !table.unlogged);
+        let lacks = |top: &&Candidate| {
+            let mut missing = missing.iter();
+            missing.any(|table| table.id == top.id || table.ancestors.contains(&top.id))
+        };
+        let tops = wanted.tops().into_iter().filter(lacks);
+        Ok(tops.map(|top| (top.id, top.table.clone())).collect())
+    }
+
+    /// The wanted tables that hold rows and are not published, neither themselves nor through a root.
+    fn missing(&self, published: &[PublishedTable]) -> Vec<&Candidate> {
         let ids: HashSet<u32> = published.iter().map(|table| table.id).collect();
         let covered = |table: &Candidate| {
             ids.contains(&table.id) || table.ancestors.iter().any(|root| ids.contains(root))
         };
-        let missing: Vec<&Candidate> = self
-            .tables
-            .iter()
+        let tables = self.tables.iter();
+        tables
             .filter(|table| !table.partitioned && !covered(table))
-            .collect();
+            .collect()
+    }
+
+    /// Every wanted table that holds rows must be published, itself or through a root.
+    fn check(&self, publication: &str, published: &[PublishedTable]) -> Result<(), Error> {
+        let missing = self.missing(published);
         if missing.is_empty() {
             return Ok(());
         }

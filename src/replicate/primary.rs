@@ -1,7 +1,7 @@
 //! A source that is a standby: what cannot be done there is done on its primary.
 //!
 //! Streams and reads leave the primary alone. Three things have to be written where the log is:
-//! heartbeats, a publication that is missing, and, for a new slot, the list of running transactions that
+//! heartbeats, a publication that is missing or lacks tables, and, for a new slot, the list of running transactions that
 //! its decoding begins at, which the primary logs every 15 s by itself, and only if it writes at all.
 
 use std::convert::Infallible;
@@ -56,7 +56,7 @@ pub(super) async fn writer(source: &Source) -> Result<Database, Error> {
     }
 }
 
-/// Creates the publication if it is missing, and checks it as the source sees it.
+/// Creates the publication if it is missing, adds what it lacks if it is managed, and checks it as the source sees it.
 pub(super) async fn ensure_publication(
     primary: Option<&Connection>,
     source: &Database,
@@ -67,7 +67,7 @@ pub(super) async fn ensure_publication(
         return Ok(postgres::ensure_publication(source, name, patterns).await?);
     };
     let missing = match postgres::check_publication(source, name, patterns).await {
-        Err(error @ postgres::Error::PublicationMissing { .. }) => error,
+        Err(error) if error.lacks_tables() => error,
         checked => return Ok(checked?),
     };
     let writer = connect(primary, source).await?;
@@ -77,10 +77,10 @@ pub(super) async fn ensure_publication(
     let deadline = Instant::now() + REPLAY_TIMEOUT;
     loop {
         match postgres::check_publication(source, name, patterns).await {
-            Err(postgres::Error::PublicationMissing { .. }) if Instant::now() < deadline => {
+            Err(error) if error.lacks_tables() && Instant::now() < deadline => {
                 tokio::time::sleep(REPLAY_POLL).await;
             }
-            Err(postgres::Error::PublicationMissing { .. }) => return Err(missing.into()),
+            Err(error) if error.lacks_tables() => return Err(missing.into()),
             checked => {
                 return Ok(Publication {
                     created,

@@ -524,7 +524,16 @@ async fn publications_are_created_and_checked() {
 
     let error = postgres::ensure_publication(&database, "q", &patterns(&["*.*"])).await;
     assert!(matches!(error, Err(Error::Unlogged { .. })), "{error:?}");
-    let error = postgres::ensure_publication(&database, "q", &patterns(&["public.t", "s.a"])).await;
+    // It is managed: what it lacks is added, unless somebody has taken the comment away.
+    let both = patterns(&["public.t", "s.a"]);
+    let extended = postgres::ensure_publication(&database, "q", &both).await;
+    assert_eq!(extended.unwrap().tables.len(), 2);
+    assert!(postgres::is_managed(&database, "q").await.unwrap());
+    database
+        .batch_execute("alter publication q drop table public.t; comment on publication q is null")
+        .await
+        .unwrap();
+    let error = postgres::ensure_publication(&database, "q", &both).await;
     let error = error.expect_err("t is missing");
     assert!(
         error

@@ -4,7 +4,7 @@
 //! behind a snapshot that is taken too early. So a table is not read before every transaction has ended that might
 //! have: those that hold its lock when it has been seen in the publication. Nothing is held back meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use crate::kafka::MemberRecords;
 use crate::postgres::{self, Patterns, PublishedTable, TableWriter};
 use crate::replicate::Error;
 use crate::replicate::ad_hoc::Found;
+use crate::replicate::primary;
 use crate::telemetry;
 
 /// Pause after a failed connection or query.
@@ -40,6 +41,9 @@ pub(crate) struct Watch<'a> {
     refused: bool,
     /// Those that were told of.
     told: HashSet<u32>,
+    /// Why tables are not in the publication that `source.tables` matches, and when they were looked for last.
+    refusals: HashMap<u32, String>,
+    extended: Instant,
     /// What the publication was when it was looked at last.
     digest: Option<String>,
 }
@@ -70,6 +74,8 @@ impl<'a> Watch<'a> {
             waiting: BTreeMap::new(),
             refused: false,
             told: HashSet::new(),
+            refusals: HashMap::new(),
+            extended: Instant::now(),
             digest: None,
         })
     }
@@ -97,9 +103,13 @@ impl<'a> Watch<'a> {
 
     async fn look(&mut self, database: &Database) -> Result<(), Error> {
         let digest = postgres::publication_digest(database, &self.source.publication).await?;
-        let settled = self.waiting.is_empty() && !self.refused;
-        if self.digest.as_ref() == Some(&digest) && settled {
+        let changed = self.digest.as_ref() != Some(&digest);
+        let again = !self.refusals.is_empty() && self.extended.elapsed() >= NOTICE_INTERVAL;
+        if !changed && !again && self.waiting.is_empty() && !self.refused {
             return Ok(());
+        }
+        if changed || again {
+            self.extend(database).await?;
         }
         let published = self.published(database).await?;
         let compared = self.members.compare(&published);
@@ -149,6 +159,49 @@ impl<'a> Watch<'a> {
         if !news.entries.is_empty() {
             // It fails only when the stream has ended.
             let _ = self.news.send(news);
+        }
+        Ok(())
+    }
+
+    /// Adds to the publication what `source.tables` matches and it lacks, if tidewater manages it.
+    async fn extend(&mut self, database: &Database) -> Result<(), Error> {
+        let name = &self.source.publication;
+        self.extended = Instant::now();
+        let lacking = postgres::unpublished_tables(database, name, &self.patterns).await?;
+        let before = std::mem::take(&mut self.refusals);
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let writer = if postgres::is_managed(database, name).await? {
+            let writer = primary::writer(self.source).await?;
+            let set = writer.batch_execute(LOCK_TIMEOUT).await;
+            set.map_err(Error::Catalog)?;
+            Some(writer)
+        } else {
+            None
+        };
+        for (id, table) in lacking {
+            let refused = match &writer {
+                Some(writer) => postgres::add_table(writer, name, id, &table).await?,
+                None => Some(postgres::Refused {
+                    reason: "the publication is not managed by tidewater".to_owned(),
+                    remedy: format!("run {}", postgres::add_table_sql(name, &table)),
+                }),
+            };
+            let Some(refused) = refused else {
+                tracing::info!(%table, publication = %name, "a table is added to the publication");
+                continue;
+            };
+            let postgres::Refused { reason, remedy } = refused;
+            if before.get(&id) != Some(&reason) {
+                tracing::warn!(
+                    %table, publication = %name, %reason,
+                    "source.tables matches a table that is not added to the publication: its changes are not \
+                     published, and the next start ends with an error. {remedy}; or leave it out with \
+                     \"!{table}\" in source.tables"
+                );
+            }
+            self.refusals.insert(id, reason);
         }
         Ok(())
     }

@@ -17,19 +17,22 @@ use crate::support::until;
 const ROWS: u64 = 6_000;
 
 /// A table is looked for often, and read in many chunks.
-fn config(scene: &Scene, mode: &str) -> String {
+pub(super) fn config(scene: &Scene, mode: &str) -> String {
     let more = "publication_interval = \"100ms\"\nsnapshot_rows_per_second = 4000\n[kafka]";
     scene.config(mode, "").replace("[kafka]", more)
 }
 
-/// A source with one table, which is published from the first start on.
-async fn scene(name: &str) -> Scene {
+/// A source with one table, which is published from the first start on, and a publication of somebody else's.
+async fn scene(name: &str, published: &str) -> Scene {
     let table = "create table t (id bigint primary key, note text); insert into t values (1, 't')";
-    Scene::new(name, table).await
+    let scene = Scene::new(name, table).await;
+    let create = format!("create publication {} for {published}", scene.name);
+    scene.sql(&create).await;
+    scene
 }
 
 /// A table that nobody publishes yet.
-async fn create(scene: &Scene, table: &str) {
+pub(super) async fn create(scene: &Scene, table: &str) {
     scene
         .sql(&format!(
             "create table {table} (id bigint primary key, note text);
@@ -40,13 +43,13 @@ async fn create(scene: &Scene, table: &str) {
 }
 
 /// Alters the publication: `add table late` for instance.
-async fn publication(scene: &Scene, change: &str) {
+pub(super) async fn publication(scene: &Scene, change: &str) {
     let alter = format!("alter publication {} {change}", scene.name);
     scene.sql(&alter).await;
 }
 
 /// The requests that nobody has asked for, oldest first.
-fn joined(config: &str) -> Vec<Value> {
+pub(super) fn joined(config: &str) -> Vec<Value> {
     let shown = snapshot(&["show"], config);
     let requests = shown.as_array().unwrap().iter();
     let joined = requests.filter(|request| request["joined"] == true);
@@ -54,7 +57,7 @@ fn joined(config: &str) -> Vec<Value> {
 }
 
 /// Waits until so many of them have ended; what they are then.
-async fn finished(config: &str, count: usize) -> Vec<Value> {
+pub(super) async fn finished(config: &str, count: usize) -> Vec<Value> {
     let mut last = Vec::new();
     until("the tables that joined to be read", async || {
         last = joined(config);
@@ -91,7 +94,7 @@ async fn writer(scene: &Scene, statements: &str) -> Database {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_joins_under_load_is_read_whole_and_in_order() {
-    let scene = scene("joined_load").await;
+    let scene = scene("joined_load", "table t").await;
     let config = config(&scene, "initial");
     let replicator = scene.stream(&config).await;
     create(&scene, "late").await;
@@ -168,7 +171,7 @@ const STEPS: [(&str, u64); 8] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_joins_while_nobody_runs_is_read_once_across_crashes() {
-    let scene = scene("joined_steps").await;
+    let scene = scene("joined_steps", "table t").await;
     // So slowly that each of the steps is reached.
     let config = config(&scene, "initial").replace("_second = 4000", "_second = 1000");
     let first = scene.stream(&config).await;
@@ -196,9 +199,10 @@ async fn a_table_that_joins_while_nobody_runs_is_read_once_across_crashes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_was_out_of_the_publication_is_voided_and_read_again() {
-    let scene = scene("joined_again").await;
+    let scene = scene("joined_again", "table t").await;
     let config = config(&scene, "when-needed");
     create(&scene, "late").await;
+    publication(&scene, "add table late").await;
     let replicator = scene.stream(&config).await;
     scene
         .sql("update late set note = 'first' where id < 100")
@@ -244,10 +248,7 @@ async fn a_table_that_was_out_of_the_publication_is_voided_and_read_again() {
 /// Another table of its name, too; and one without a key.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_created_under_all_tables_joins_by_itself() {
-    let scene = scene("joined_all").await;
-    scene
-        .sql(&format!("create publication {} for all tables", scene.name))
-        .await;
+    let scene = scene("joined_all", "all tables").await;
     let config = config(&scene, "initial");
     let replicator = scene.stream(&config).await;
     // Nothing has to be read of it, so nothing is asked for.
@@ -285,7 +286,7 @@ async fn what_is_created_under_all_tables_joins_by_itself() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_to_be_read_is_known() {
-    let scene = scene("joined_known").await;
+    let scene = scene("joined_known", "table t").await;
     let config = config(&scene, "initial");
     let off = config.replace("[kafka]", "added_tables = \"stream\"\n[kafka]");
     let never = self::config(&scene, "never");

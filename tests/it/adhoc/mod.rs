@@ -4,6 +4,7 @@ mod commands;
 mod joined;
 mod keyless;
 mod load;
+mod managed;
 mod standby;
 mod steps;
 
