@@ -84,7 +84,7 @@ fn object(topic: &str, batch: &Batch, record: &Record) -> String {
     let header = |header: &Header| {
         let text = String::from_utf8_lossy(batch.slice(&header.value)).into_owned();
         let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        (header.name.to_owned(), value)
+        (header.name.to_string(), value)
     };
     // The parts are JSON, so the whole is.
     serde_json::to_string(&Shown {

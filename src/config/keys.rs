@@ -453,6 +453,91 @@ pub const KEYS: &[Key] = &[
         "whether keys in a topic of several tables name the table",
     ),
     key(
+        "outbox.tables",
+        "",
+        "patterns schema.table",
+        "tables whose rows are events of an application, each routed to the topic that it names",
+    ),
+    key(
+        "outbox.topic",
+        "outbox.event.{routed}",
+        "up to 249 of letters, digits, . _ - and {routed}, {prefix}, {schema}, {table}",
+        "the topic of a row; {routed} is its column of outbox.route_by",
+    ),
+    key(
+        "outbox.partitions",
+        "",
+        "1 to 10000",
+        "partitions of such a topic when tidewater creates it",
+    ),
+    key(
+        "outbox.topics_max",
+        "1000",
+        "1 to 100000",
+        "most such topics",
+    ),
+    key("outbox.id", "id", "a column", "column of the header id"),
+    key(
+        "outbox.key",
+        "aggregateid",
+        "a column",
+        "column of the record key",
+    ),
+    key(
+        "outbox.route_by",
+        "aggregatetype",
+        "a column",
+        "column that the topic is named by",
+    ),
+    key(
+        "outbox.payload",
+        "payload",
+        "a column",
+        "column of the record's value; bytea is the value as it is",
+    ),
+    key(
+        "outbox.timestamp",
+        "",
+        "a column of timestamp or timestamptz",
+        "column of the record's time; that of its publication when not set",
+    ),
+    key(
+        "outbox.partition",
+        "",
+        "a column of integers",
+        "column of the record's partition; that of its key when not set",
+    ),
+    key(
+        "outbox.headers",
+        "",
+        "a list of columns, each with :name where it is called otherwise",
+        "columns that become headers",
+    ),
+    key(
+        "outbox.fields",
+        "",
+        "a list of columns, each with :name where it is called otherwise",
+        "columns that stand beside the payload in the value, which is then an object",
+    ),
+    key(
+        "outbox.expand_json",
+        "false",
+        "true, false",
+        "whether a payload that is a JSON object or array is that in the value, instead of a string",
+    ),
+    key(
+        "outbox.tombstones",
+        "false",
+        "true, false",
+        "whether a payload that is null or blank becomes a record without a value",
+    ),
+    key(
+        "outbox.on_update",
+        "warn",
+        "warn, error, stop",
+        "what an update of such a row does, which is no event: a warning or an error in the log, or the stream's end",
+    ),
+    key(
         "row_store.path",
         "",
         "a directory",
@@ -579,86 +664,3 @@ pub const KEYS: &[Key] = &[
         "step at which crash tests abort the process",
     ),
 ];
-
-/// The key of a dotted path; of a list's sections they are all the same.
-pub(super) fn find(path: &str) -> Option<&'static Key> {
-    let path = &without_index(path);
-    KEYS.iter().find(|key| match key.path.strip_suffix('*') {
-        Some(parent) => path
-            .strip_prefix(parent)
-            .is_some_and(|rest| !rest.is_empty()),
-        None => key.path == path,
-    })
-}
-
-/// `transform[1].columns` is `transform[].columns`.
-fn without_index(path: &str) -> String {
-    let is_index = |index: &str| index.bytes().all(|byte| byte.is_ascii_digit());
-    match path.split_once('[').zip(path.split_once(']')) {
-        Some(((name, rest), (_, key))) if rest.split(']').next().is_some_and(is_index) => {
-            format!("{name}[]{key}")
-        }
-        _ => path.to_owned(),
-    }
-}
-
-/// The known key most like an unknown one, if any is near.
-pub(super) fn nearest(path: &str) -> Option<&'static str> {
-    const NEAR: usize = 3;
-    let path = &without_index(path);
-    let distance = |key: &Key| edit_distance(path, key.path);
-    let near = KEYS
-        .iter()
-        .filter(|key| distance(key) <= NEAR)
-        .min_by_key(|key| distance(key));
-    near.map(|key| key.path)
-}
-
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = i;
-        let mut previous = i + 1;
-        let mut next = vec![previous];
-        for (b, above) in right.iter().zip(row.iter().skip(1)) {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = *above;
-            previous = replaced.min(previous + 1).min(above + 1);
-            next.push(previous);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_near_key_is_suggested() {
-        assert_eq!(nearest("kafka.broker"), Some("kafka.brokers"));
-        assert_eq!(nearest("source.tabels"), Some("source.tables"));
-        assert_eq!(nearest("something.else"), None);
-    }
-
-    #[test]
-    fn sections_of_a_list_have_the_same_keys() {
-        for path in ["transform[0].columns", "transform[12].columns"] {
-            assert_eq!(find(path).map(|key| key.path), Some("transform[].columns"));
-        }
-        assert_eq!(find("transform.columns"), None);
-        assert_eq!(find("transform[x].columns"), None);
-    }
-
-    #[test]
-    fn a_wildcard_covers_its_names() {
-        assert_eq!(
-            find("kafka.client.sasl.username").map(|key| key.path),
-            Some("kafka.client.*")
-        );
-        assert_eq!(find("kafka.client."), None);
-        assert_eq!(find("kafka.clients"), None);
-    }
-}

@@ -9,9 +9,11 @@
 //! The only reader of the environment. Every key is a row of [`KEYS`]; a key that is not there is a
 //! fault, and all faults are reported together, so that a file is mended in one go.
 
+mod find;
 mod format;
 mod handling;
 mod keys;
+mod outbox;
 mod raw;
 mod resolve;
 mod row_store;

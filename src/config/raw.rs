@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::{find, nearest};
+use super::find::{find, nearest};
 use super::{Fault, KEYS};
 
 /// First part of every variable that overrides a key: `TIDEWATER_SOURCE_URL`.

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Fault;
+use super::find::find;
 use super::format::{format, registry};
-use super::keys::find;
 use super::raw::{Raw, RawValue};
 use super::row_store::row_store;
 use super::selection::selection;
@@ -64,7 +64,7 @@ fn refuse_to_touch(retail: &Retail, selection: &Selection, resolver: &mut Resolv
         if touched {
             resolver.conflict(
                 key,
-                format!("source.columns, [[transform]] or [[route]] matches {table}"),
+                format!("source.columns, [[transform]], [[route]] or [outbox] matches {table}"),
                 "leave that table out of the patterns: the aggregates need it as it is",
             );
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::outbox::outbox;
 use super::resolve::Resolver;
 use crate::event::selection::{
     Columns, Messages, Pattern, Policy, Route, Selection, Transform, TransformRule, digest,
@@ -36,6 +37,7 @@ pub(super) fn selection(resolver: &mut Resolver<'_>) -> Option<Selection> {
         .iter()
         .map(|section| policy(resolver, section))
         .collect();
+    let outbox = outbox(resolver);
     let stop_on_change = resolver.choice("source.on_incompatible_change", &ON_CHANGE);
     // What decides what a change becomes.
     let mut written = resolver.written(&[
@@ -45,6 +47,7 @@ pub(super) fn selection(resolver: &mut Resolver<'_>) -> Option<Selection> {
         "format.hash_salt",
         "transform[",
         "route[",
+        "outbox.",
         "row_store.tables",
         "row_store.missing",
     ]);
@@ -56,6 +59,7 @@ pub(super) fn selection(resolver: &mut Resolver<'_>) -> Option<Selection> {
         messages: messages?,
         transforms: transforms.into_iter().collect::<Option<_>>()?,
         routes: routes.into_iter().collect::<Option<_>>()?,
+        outbox: outbox?,
         policies: policies.into_iter().collect::<Option<_>>()?,
         stop_on_change: stop_on_change?,
         digest: digest(written.iter().map(String::as_str)),
@@ -157,7 +161,11 @@ fn policy(resolver: &mut Resolver<'_>, section: &str) -> Option<Policy> {
     })
 }
 
-fn patterns(resolver: &mut Resolver<'_>, path: &str, parts: usize) -> Option<Vec<Pattern>> {
+pub(super) fn patterns(
+    resolver: &mut Resolver<'_>,
+    path: &str,
+    parts: usize,
+) -> Option<Vec<Pattern>> {
     let texts = resolver.list(path)?;
     let compile = |text: &String| {
         let pattern = Pattern::new(text, parts);
@@ -171,9 +179,14 @@ fn patterns(resolver: &mut Resolver<'_>, path: &str, parts: usize) -> Option<Vec
         .ok()
 }
 
-/// A topic's name with placeholders.
+/// A topic's name with the placeholders of a route.
 fn is_template(text: &str) -> bool {
-    let plain = ["{prefix}", "{schema}", "{table}"]
+    is_topic(text, &["{prefix}", "{schema}", "{table}"])
+}
+
+/// A topic's name with placeholders.
+pub(super) fn is_topic(text: &str, placeholders: &[&str]) -> bool {
+    let plain = placeholders
         .iter()
         .fold(text.to_owned(), |text, name| text.replace(name, ""));
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');

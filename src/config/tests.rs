@@ -333,7 +333,9 @@ fn what_the_aggregates_are_made_from_stays_as_it_is() {
     let mask = "[[transform]]\ncolumns = [\"*.*.email\"]\naction = \"mask\"\n";
     let shown = faults(&format!("{sink}{mask}")).join("\n");
     assert!(
-        shown.contains("retail.customers_table: source.columns, [[transform]]"),
+        shown.contains(
+            "retail.customers_table: source.columns, [[transform]], [[route]] or [outbox]"
+        ),
         "{shown}"
     );
     let elsewhere = mask.replace("*.*.email", "public.users.email");
@@ -354,4 +356,52 @@ fn an_unknown_variable_is_a_fault() {
         faults.to_string().contains("TIDEWATER_KAFKA_BROKER"),
         "{faults}"
     );
+}
+
+#[test]
+fn an_outbox_has_the_defaults_of_debeziums_router() {
+    let outbox = |text: &str| {
+        let text = format!("{MINIMAL}[outbox]\ntables = [\"public.outbox\"]\n{text}");
+        parse(&text, []).map(|settings| settings.selection.outbox.clone().unwrap())
+    };
+    let found = outbox("headers = [\"type:eventType\", \"version\"]\n").unwrap();
+    let columns = [&found.id, &found.key, &found.route_by, &found.payload];
+    assert_eq!(columns, ["id", "aggregateid", "aggregatetype", "payload"]);
+    assert_eq!(
+        (found.topic.as_str(), found.topics_max),
+        ("outbox.event.{routed}", 1000)
+    );
+    assert_eq!((found.timestamp, found.partition), (None, None));
+    let headers: Vec<_> = found
+        .headers
+        .iter()
+        .map(|placed| (&*placed.column, &*placed.alias))
+        .collect();
+    assert_eq!(headers, [("type", "eventType"), ("version", "version")]);
+    for (text, expected) in [
+        (
+            "topic = \"{row}\"",
+            "outbox.topic: \"{row}\" is out of bounds",
+        ),
+        (
+            "headers = [\"type:\"]",
+            "outbox.headers: \"type:\" is out of bounds",
+        ),
+        (
+            "fields = [\"a\", \"b:payload\"]",
+            "outbox.fields: gives two fields of the value one name",
+        ),
+        (
+            "expand_json = true\n[format]\nencoding = \"json-schema\"",
+            "outbox.expand_json: is true, and format.encoding is \"json-schema\"",
+        ),
+        (
+            "topics_max = 0",
+            "outbox.topics_max: \"0\" is out of bounds",
+        ),
+    ] {
+        let faults = outbox(text).unwrap_err().to_string();
+        assert!(faults.contains(expected), "{faults}");
+    }
+    assert!(parse(MINIMAL, []).unwrap().selection.outbox.is_none());
 }

@@ -8,16 +8,45 @@
 //! librdkafka is handed pointers into `bytes` without a copy, so a batch is frozen (behind an `Arc`)
 //! before it is published, and reused only when the transaction has ended and nothing is in flight.
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 
-/// A record header; both parts are static or per-table text, never row values.
+/// A record header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Header name.
-    pub name: &'static str,
+    pub name: HeaderName,
     /// Where the header's value lies in the batch's bytes.
     pub value: Range<usize>,
 }
+
+/// The name of a header, which no record has of its own.
+#[derive(Clone, Debug)]
+pub enum HeaderName {
+    /// One of ours.
+    Fixed(&'static str),
+    /// One that the configuration has.
+    Chosen(Arc<str>),
+}
+
+impl Deref for HeaderName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            HeaderName::Fixed(name) => name,
+            HeaderName::Chosen(name) => name,
+        }
+    }
+}
+
+impl PartialEq for HeaderName {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for HeaderName {}
 
 /// One Kafka record: ranges into the batch's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +55,8 @@ pub struct Record {
     pub topic: u32,
     /// Explicit partition, or `None` for the key's own (murmur2, as Java's default).
     pub partition: Option<i32>,
+    /// Its time, milliseconds since 1970, or `None` for that of its publication.
+    pub timestamp_ms: Option<i64>,
     /// Key bytes; `None` for a null key.
     pub key: Option<Range<usize>>,
     /// Value bytes; `None` for a tombstone.
@@ -91,6 +122,7 @@ impl Batch {
         self.records.push(Record {
             topic,
             partition: Some(partition),
+            timestamp_ms: None,
             key: Some(start..middle),
             value: Some(middle..self.bytes.len()),
             headers: 0..0,
@@ -198,13 +230,15 @@ mod tests {
         let (key, value) = (Some(put(key)), value.map(&mut put));
         let header = header.map(&mut put);
         let first = u32::try_from(batch.headers.len()).unwrap();
-        batch
-            .headers
-            .extend(header.map(|value| Header { name: "h", value }));
+        batch.headers.extend(header.map(|value| Header {
+            name: HeaderName::Fixed("h"),
+            value,
+        }));
         let last = u32::try_from(batch.headers.len()).unwrap();
         batch.records.push(Record {
             topic: 0,
             partition: None,
+            timestamp_ms: None,
             key,
             value,
             headers: first..last,

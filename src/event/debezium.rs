@@ -51,7 +51,7 @@ use super::kind::Kind;
 use super::table::{ColumnShape, TypeShape};
 use super::value;
 pub(super) use opaque::bytes as write_bytes;
-pub(super) use temporal::Unit;
+pub(super) use temporal::{Unit, millis_since_1970};
 pub(super) use text::string;
 
 /// The JSON form of a column's values in this table.

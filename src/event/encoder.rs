@@ -52,7 +52,7 @@ pub struct Encoder {
     pub(super) prefix: Vec<u8>,
     pub(super) format: Format,
     pub(super) context: Context,
-    source_prefix: String,
+    pub(super) source_prefix: String,
     selection: Arc<Selection>,
     snapshot: SnapshotRead,
     /// For unescaping array elements.
@@ -150,13 +150,16 @@ impl Encoder {
     pub fn compile(&self, table: &Table, topic: u32) -> Plan {
         let transforms = self.selection.transforms(table);
         let table = as_published(table, &transforms);
-        let plan = Plan::new(&table, topic, &self.format, &transforms);
         let selection = &self.selection;
+        let plan = Plan::new(&table, topic, &self.format, &transforms);
         let key_field = selection.key_field(&self.source_prefix, &table.schema, &table.name);
         let plan = match &key_field {
             Some((name, value)) => plan.with_key_field(name, value),
             None => plan,
         };
+        if let Some(outbox) = selection.outbox(&table.schema, &table.name) {
+            return self.routing(plan, outbox, &table);
+        }
         if self.format.encoding == Encoding::Json {
             return plan;
         }
@@ -268,6 +271,9 @@ impl Encoder {
         new: N,
         out: &mut Batch,
     ) -> Result<(), EncodeError> {
+        if plan.is_routed() {
+            return Ok(());
+        }
         let Some(old) = old else {
             return all_or_nothing(out, |out| {
                 let key = self.key(plan, new, KeySource::WholeRow, out)?;
@@ -331,7 +337,7 @@ impl Encoder {
         self.appear(plan, Op::Create, change, Filled { new, old }, out)
     }
 
-    /// A row that disappeared: its delete and, if it has a key, a tombstone.
+    /// A row that disappeared: its delete and, if it has a key, a tombstone. One of an outbox is nothing.
     pub fn delete<R: Row>(
         &mut self,
         plan: &Plan,
@@ -339,6 +345,9 @@ impl Encoder {
         old: OldRow<R>,
         out: &mut Batch,
     ) -> Result<(), EncodeError> {
+        if plan.is_routed() {
+            return Ok(());
+        }
         all_or_nothing(out, |out| {
             let key = self.old_key(plan, old, out)?;
             self.disappear(plan, change, old, (key, None), out)
@@ -355,6 +364,9 @@ impl Encoder {
         out: &mut Batch,
     ) -> Result<(), EncodeError> {
         all_or_nothing(out, |out| {
+            if let Some(routing) = &plan.routing {
+                return self.route(plan, routing, (op, change), row, out);
+            }
             let key = self.key(plan, row, KeySource::WholeRow, out)?;
             let value = self.value(plan, op, change, NOTHING, Some(row), out)?;
             let headers = self.headers(plan, op, change, None, out);
@@ -396,6 +408,7 @@ impl Encoder {
             out.records.push(Record {
                 topic,
                 partition: None,
+                timestamp_ms: None,
                 key,
                 value: None,
                 headers,
@@ -570,6 +583,7 @@ impl Encoder {
         out.records.push(Record {
             topic,
             partition: None,
+            timestamp_ms: None,
             key,
             value: Some(value),
             headers,

@@ -80,6 +80,49 @@ pub enum EncodeError {
         /// Schema and table.
         table: String,
     },
+    /// A row of an outbox that names no topic.
+    #[error(
+        "table {table}: a row has null in column {column}, which names the topic that it is routed to; declare \
+         the column not null, and leave the table out of outbox.tables until the row is passed"
+    )]
+    Unroutable {
+        /// Schema and table.
+        table: String,
+        /// Column.
+        column: String,
+    },
+    /// A row of an outbox came before its topic was known.
+    #[error("table {table}: a row came before the topic that it is routed to was known")]
+    Unrouted {
+        /// Schema and table.
+        table: String,
+    },
+    /// A column of an outbox has no form.
+    #[error(
+        "table {table}: column {column} is part of an outbox's records, but has a type that format.values = \
+         \"debezium\" leaves out; set format.include_unknown_types = true, or give the column another type"
+    )]
+    Formless {
+        /// Schema and table.
+        table: String,
+        /// Column.
+        column: String,
+    },
+    /// A row of an outbox asks for a partition that its topic does not have.
+    #[error(
+        "table {table}: a row's column {column} asks for partition {partition:?} of a topic that has \
+         {partitions}; mend the row's writer, and leave the table out of outbox.tables until the row is passed"
+    )]
+    NoPartition {
+        /// Schema and table.
+        table: String,
+        /// Column.
+        column: String,
+        /// What it holds.
+        partition: String,
+        /// What there is.
+        partitions: i32,
+    },
     /// Key and value together are larger than a record may be.
     #[error(
         "{of}: a change takes {bytes} bytes as a record, more than the {bytes_max} of \
@@ -147,6 +190,10 @@ impl EncodeError {
             | EncodeError::KeyNotSent { .. }
             | EncodeError::UnchangedNotSent { .. }
             | EncodeError::SchemaMisfit { .. }
+            | EncodeError::Unroutable { .. }
+            | EncodeError::Unrouted { .. }
+            | EncodeError::NoPartition { .. }
+            | EncodeError::Formless { .. }
             | EncodeError::SchemaUnregistered { .. } => return None,
         };
         Some(TooLarge {
@@ -159,12 +206,15 @@ impl EncodeError {
     /// The exit code of a process that ends because of it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            EncodeError::ColumnCount { .. } | EncodeError::SchemaUnregistered { .. } => {
-                ExitCode::Failure
-            }
+            EncodeError::ColumnCount { .. }
+            | EncodeError::Unrouted { .. }
+            | EncodeError::SchemaUnregistered { .. } => ExitCode::Failure,
             EncodeError::Value { .. } | EncodeError::NotUtf8 { .. } => ExitCode::SourceSettings,
             EncodeError::KeyNotSent { .. }
             | EncodeError::UnchangedNotSent { .. }
+            | EncodeError::Unroutable { .. }
+            | EncodeError::NoPartition { .. }
+            | EncodeError::Formless { .. }
             | EncodeError::SchemaMisfit { .. } => ExitCode::SourceTables,
             EncodeError::RecordTooLarge { .. } | EncodeError::ChangeTooLarge { .. } => {
                 ExitCode::RecordTooLarge

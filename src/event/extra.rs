@@ -9,7 +9,7 @@ use super::change::Change;
 use super::encoder::{Encoder, Op, header_index};
 use super::json;
 use super::plan::Plan;
-use super::{Batch, Header};
+use super::{Batch, Header, HeaderName};
 
 /// One thing that can be said of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +200,7 @@ impl Encoder {
     ) -> Range<u32> {
         let first = header_index(out);
         out.headers.extend(named.map(|(name, value)| Header {
-            name,
+            name: HeaderName::Fixed(name),
             value: value.clone(),
         }));
         if !self.format.headers.is_empty() {
@@ -215,7 +215,7 @@ impl Encoder {
             let value = self.extra(extra, op, change, plan);
             if value.write_text(&mut out.bytes) {
                 out.headers.push(Header {
-                    name: extra.field(),
+                    name: HeaderName::Fixed(extra.field()),
                     value: start..out.bytes.len(),
                 });
             }

@@ -159,7 +159,7 @@ fn write_null(column: &PlanColumn, bytes: &mut Vec<u8>) {
 }
 
 #[cold]
-fn unexpected(plan: &Plan, column: &PlanColumn, text: &[u8]) -> EncodeError {
+pub(super) fn unexpected(plan: &Plan, column: &PlanColumn, text: &[u8]) -> EncodeError {
     let (table, name) = (plan.full_name(), column.name.clone());
     if std::str::from_utf8(text).is_err() {
         return EncodeError::NotUtf8 {
@@ -175,7 +175,7 @@ fn unexpected(plan: &Plan, column: &PlanColumn, text: &[u8]) -> EncodeError {
 }
 
 #[cold]
-fn column_count(plan: &Plan, row: impl Row) -> EncodeError {
+pub(super) fn column_count(plan: &Plan, row: impl Row) -> EncodeError {
     EncodeError::ColumnCount {
         table: plan.full_name(),
         expected: plan.columns.len(),

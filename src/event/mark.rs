@@ -6,7 +6,7 @@ use super::error::EncodeError;
 use super::format::{Encoding, Format, TruncateFormat, ValueFormat};
 use super::plan::Plan;
 use super::shape::Shape;
-use super::{Batch, Header, Position, Record};
+use super::{Batch, Header, HeaderName, Position, Record};
 
 /// Header that tells what a record without key and value marks.
 pub const MARK_HEADER: &str = "tidewater.mark";
@@ -34,7 +34,7 @@ impl Encoder {
             TruncateFormat::Once => (vec![None], b""),
             TruncateFormat::Skip => return Ok(()),
         };
-        if self.format.shape != Shape::Envelope {
+        if self.format.shape != Shape::Envelope || plan.is_routed() {
             return Ok(());
         }
         let start = out.bytes.len();
@@ -52,6 +52,7 @@ impl Encoder {
             out.records.push(Record {
                 topic,
                 partition,
+                timestamp_ms: None,
                 key: None,
                 value,
                 headers,
@@ -77,7 +78,9 @@ impl Encoder {
             shape,
             ..
         } = self.format;
-        if (values, encoding, shape) != (ValueFormat::Lossless, Encoding::Json, Shape::Envelope) {
+        let looks_other =
+            (values, encoding, shape) != (ValueFormat::Lossless, Encoding::Json, Shape::Envelope);
+        if looks_other || topic == Plan::ROUTED {
             return;
         }
         let first = header_index(out);
@@ -89,7 +92,7 @@ impl Encoder {
             let start = out.bytes.len();
             out.bytes.extend_from_slice(value.as_bytes());
             out.headers.push(Header {
-                name,
+                name: HeaderName::Fixed(name),
                 value: start..out.bytes.len(),
             });
         }
@@ -99,6 +102,7 @@ impl Encoder {
             out.records.push(Record {
                 topic,
                 partition,
+                timestamp_ms: None,
                 key: None,
                 value: None,
                 headers,

@@ -86,6 +86,7 @@ impl Encoder {
         out.records.push(Record {
             topic: outline.topic,
             partition: None,
+            timestamp_ms: None,
             key: Some(key),
             value: Some(start..out.bytes.len()),
             headers,
@@ -115,6 +116,7 @@ impl Encoder {
         out.records.push(Record {
             topic,
             partition: None,
+            timestamp_ms: None,
             key: Some(key),
             value: Some(value),
             headers,

@@ -32,6 +32,7 @@ mod kind;
 mod lsn;
 mod mark;
 mod message;
+mod outbox;
 mod plan;
 mod position;
 mod quoted;
@@ -45,7 +46,7 @@ mod temporal;
 mod transaction;
 mod value;
 
-pub use batch::{Batch, BatchEnd, Header, Record};
+pub use batch::{Batch, BatchEnd, Header, HeaderName, Record};
 pub use change::{
     BARRIER_PREFIX, Change, HEARTBEAT_PREFIX, LogicalMessage, Operations, SNAPSHOT_PREFIX,
     SnapshotFlag, SnapshotRead, Transaction,
@@ -65,6 +66,7 @@ pub use image::Filled;
 pub use key_range::{KeyOrder, KeyRange};
 pub use lsn::{Lsn, ParseLsnError};
 pub use mark::{MARK_HEADER, POSITION_HEADER, SNAPSHOT_END, TIME_HEADER};
+pub use outbox::Target;
 pub use plan::Plan;
 pub use position::{Epoch, ParsePositionError, Position};
 pub use row::{Column, OldRow, Row};

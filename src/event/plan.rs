@@ -5,6 +5,7 @@ use super::format::{Encoding, Format};
 use super::frame::Frames;
 use super::json;
 use super::kind::Kind;
+use super::outbox::Routing;
 use super::schema::Schemas;
 use super::selection::Transform;
 use super::shape::{Shape, UnchangedFormat, write_unavailable};
@@ -29,6 +30,8 @@ pub struct Plan {
     pub(super) frames: Frames,
     /// What follows the key's columns, where that is more than the closing brace.
     pub(super) key_end: Option<Box<[u8]>>,
+    /// Where its rows go, if it is an outbox.
+    pub(super) routing: Option<Box<Routing>>,
 }
 
 #[derive(Clone, Debug)]
@@ -253,6 +256,7 @@ impl Plan {
             source: source.into(),
             key_end: None,
             frames: Frames::BARE,
+            routing: None,
         }
     }
 

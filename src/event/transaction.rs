@@ -301,6 +301,7 @@ impl Encoder {
         out.records.push(Record {
             topic: counts.outline.topic,
             partition: None,
+            timestamp_ms: None,
             key: Some(key),
             value: Some(value),
             headers,

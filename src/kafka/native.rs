@@ -54,6 +54,15 @@ pub(super) struct Refused {
     pub(super) code: sys::rd_kafka_resp_err_t,
 }
 
+/// Where and when one record goes.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Index of its topic.
+    topic: u32,
+    partition: Option<i32>,
+    timestamp_ms: Option<i64>,
+}
+
 impl Handle {
     pub(super) fn new(config: &ClientConfig) -> Result<Self, ClientError> {
         let native = config.create_native_config().map_err(|error| {
@@ -229,7 +238,7 @@ impl Handle {
         }
     }
 
-    /// Enqueues records of one topic in their order, without copying their values, and without headers.
+    /// Enqueues records of one topic in their order, without copying their values, and without headers and times.
     /// `batch` must be held. Returns the first that was refused; others may have been enqueued, so the
     /// transaction has to be aborted.
     pub(super) fn enqueue(
@@ -276,7 +285,7 @@ impl Handle {
         Err(refused.unwrap_or(unknown_topic(0)))
     }
 
-    /// Enqueues one record with its headers, value not copied. `batch` must be held.
+    /// Enqueues one record with its headers and time, value not copied. `batch` must be held.
     pub(super) fn enqueue_with_headers(
         &mut self,
         batch: &Batch,
@@ -300,7 +309,12 @@ impl Handle {
         }
         let key = record.key.as_ref().map(|range| batch.slice(range));
         let value = record.value.as_ref().map(|range| batch.slice(range));
-        let result = self.produce(record.topic, record.partition, key, value, headers, false);
+        let to = Place {
+            topic: record.topic,
+            partition: record.partition,
+            timestamp_ms: record.timestamp_ms,
+        };
+        let result = self.produce(to, key, value, headers, false);
         if result.is_err() {
             // SAFETY: librdkafka takes the headers over only when it has enqueued the message.
             unsafe { sys::rd_kafka_headers_destroy(headers) };
@@ -316,19 +330,23 @@ impl Handle {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) -> Result<(), ClientError> {
-        self.produce(topic, partition, key, value, ptr::null_mut(), true)
+        let to = Place {
+            topic,
+            partition,
+            timestamp_ms: None,
+        };
+        self.produce(to, key, value, ptr::null_mut(), true)
     }
 
     fn produce(
         &mut self,
-        topic: u32,
-        partition: Option<i32>,
+        to: Place,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: *mut sys::rd_kafka_headers_t,
         copy: bool,
     ) -> Result<(), ClientError> {
-        let Some(handle) = self.topics.get(topic as usize).copied() else {
+        let Some(handle) = self.topics.get(to.topic as usize).copied() else {
             return Err(ClientError::new(
                 unknown_topic(0).code,
                 "unknown topic index".to_owned(),
@@ -340,7 +358,7 @@ impl Handle {
         let mut arguments = vec![
             argument(VType::RD_KAFKA_VTYPE_RKT, |u| u.rkt = handle),
             argument(VType::RD_KAFKA_VTYPE_PARTITION, |u| {
-                u.i32_ = partition.unwrap_or(PARTITION_OF_KEY);
+                u.i32_ = to.partition.unwrap_or(PARTITION_OF_KEY);
             }),
             argument(VType::RD_KAFKA_VTYPE_MSGFLAGS, |u| u.i = flags),
             argument(VType::RD_KAFKA_VTYPE_KEY, |u| {
@@ -356,6 +374,11 @@ impl Handle {
                 };
             }),
         ];
+        if let Some(timestamp_ms) = to.timestamp_ms {
+            arguments.push(argument(VType::RD_KAFKA_VTYPE_TIMESTAMP, |u| {
+                u.i64_ = timestamp_ms;
+            }));
+        }
         if !headers.is_null() {
             arguments.push(argument(VType::RD_KAFKA_VTYPE_HEADERS, |u| {
                 u.headers = headers;

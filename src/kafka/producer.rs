@@ -101,7 +101,7 @@ impl Producer {
         }
         self.handle.hold(batch);
         for (index, record) in (0_u32..).zip(&batch.records) {
-            if record.headers.is_empty() {
+            if record.headers.is_empty() && record.timestamp_ms.is_none() {
                 if let Some(run) = self.by_topic.get_mut(record.topic as usize) {
                     run.push(index);
                 }

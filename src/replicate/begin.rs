@@ -15,7 +15,7 @@ use super::described::Described;
 use super::members;
 use super::publisher::Job;
 use super::row_store::Feed;
-use super::snapshot::{Ledger, Pace, ReadTable, Reading, Remaining, Snapshot, WorkerSettings};
+use super::snapshot::{Ledger, Pace, ReadTable, Reading, Remaining, Snapshot, WorkerSettings, see};
 use super::start::{Opening, held_bytes_max, session_options, transactional_id};
 use crate::config::settings::Truncate;
 use crate::event::{Batch, Change, Lsn, Position, SnapshotRead};
@@ -36,7 +36,7 @@ impl Opening<'_> {
     ) -> Result<Point, Error> {
         let published = self.publication.tables.iter();
         let names = published.map(|published| published.table.clone()).collect();
-        let anchor = self.anchor(slot, temporary, names).await?;
+        let mut anchor = self.anchor(slot, temporary, names).await?;
         self.context.steps.at("snapshot.slot-created");
         let read = self.read_at(&anchor).await?;
         let mut entries = std::mem::take(&mut self.progress).forget();
@@ -52,6 +52,7 @@ impl Opening<'_> {
             self.progress.tables.insert(read.id, progress);
             tables.push(read);
         }
+        self.meet_routes(&mut anchor, &mut tables).await?;
         let void = if truncate_first { &tables[..] } else { &[] };
         let batch = self.truncates(void.iter(), read)?;
         let next = PositionRecord {
@@ -72,7 +73,7 @@ impl Opening<'_> {
     /// records that streaming begins where that snapshot did.
     pub(super) async fn resume_snapshot(&mut self, slot: &str) -> Result<Point, Error> {
         let begun = Position::new(self.record.epoch, self.record.resume_lsn, 0);
-        let anchor = self.anchor(slot, true, self.unfinished(begun)).await?;
+        let mut anchor = self.anchor(slot, true, self.unfinished(begun)).await?;
         self.context.steps.at("snapshot.resumed");
         let read = self.read_at(&anchor).await?;
         let mut entries = Vec::new();
@@ -119,6 +120,7 @@ impl Opening<'_> {
             .into_iter()
             .filter_map(|index: usize| tables.get(index));
         let batch = self.truncates(void, read)?;
+        self.meet_routes(&mut anchor, &mut tables).await?;
         let next = self.record_at(begun.commit_lsn);
         let feed = self.feed(fed)?;
         self.publish(batch, entries, next).await?;
@@ -126,6 +128,37 @@ impl Opening<'_> {
         let point = self.read_and_end(anchor, tables, begun, read, feed).await?;
         postgres::drop_slot(&mut self.session, slot).await?;
         Ok(point)
+    }
+
+    /// Makes known what rows of outboxes are routed to, as of the exported snapshot; the planner sees that from
+    /// here on. Outboxes are read first: what is written to one while its snapshot is interrupted may be told of
+    /// twice.
+    async fn meet_routes(
+        &mut self,
+        anchor: &mut Anchor,
+        tables: &mut [ReadTable],
+    ) -> Result<(), Error> {
+        let exported = anchor.created.snapshot.clone().unwrap_or_default();
+        see(&mut anchor.planner, &exported).await?;
+        let selection = Arc::clone(&self.context.settings.selection);
+        let most = selection
+            .outbox
+            .as_ref()
+            .map_or(0, |outbox| outbox.topics_max);
+        for read in tables.iter_mut().filter(|read| !read.remaining.is_empty()) {
+            let Some(column) = read.plan.route_by() else {
+                continue;
+            };
+            // One more than there may be shows that there are too many. A null is refused when its row is read.
+            let query = read.table.distinct(column, most + 2);
+            let found = anchor.planner.query(&query).await?;
+            for value in found.into_iter().flatten().flatten() {
+                let target = self.tables.route(&read.plan, value.as_bytes()).await?;
+                read.plan.meet(value.as_bytes(), target);
+            }
+        }
+        tables.sort_by_key(|read| !read.plan.is_routed());
+        Ok(())
     }
 
     /// Records that streaming starts at `lsn`; the snapshot of nothing ends there.

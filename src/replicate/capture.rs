@@ -22,6 +22,7 @@ use reached::Reached;
 use rows::Wanted;
 
 mod messages;
+mod outbox;
 mod passed_over;
 mod reached;
 mod rows;
@@ -29,6 +30,7 @@ mod transactions;
 mod watch;
 
 pub(crate) use messages::MessageTopic;
+pub(crate) use outbox::Unmet;
 use watch::Watch;
 
 /// Changes that are read for the row store alone are written when they are this much, bytes.
@@ -114,6 +116,8 @@ struct Open {
     last_change_lsn: Lsn,
     /// Whether its begin was published, or would have been.
     begun: bool,
+    /// Whether it was told that it updates an outbox.
+    warned: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,6 +139,8 @@ pub(crate) struct Capture {
     announced: HashMap<u32, Relation>,
     /// Published, but not wanted.
     ignored: HashSet<u32>,
+    /// Whether any table is an outbox.
+    routes: bool,
     heartbeat_topic: u32,
     messages: MessageTopic,
     /// Where changes are told of that are too large; without it they end the stream.
@@ -189,6 +195,7 @@ impl Capture {
             tables: HashMap::new(),
             announced: HashMap::new(),
             ignored: HashSet::new(),
+            routes: false,
             heartbeat_topic,
             messages: MessageTopic::default(),
             passed_over: None,
@@ -266,6 +273,7 @@ impl Capture {
     pub(crate) fn describe(&mut self, relation: u32, mut table: CapturedTable) {
         self.encoder.count_by_name(&mut table.plan);
         self.ignored.remove(&relation);
+        self.routes |= table.plan.is_routed();
         self.tables.insert(relation, table);
     }
 
@@ -349,19 +357,20 @@ impl Capture {
         }
     }
 
-    /// Applies one message, unless a relation is returned: it has to be described first, and then the
-    /// message is to be applied again.
+    /// Applies one message, unless something is returned: it has to be made known first, and then the message is
+    /// to be applied again.
     pub(crate) fn apply(
         &mut self,
         arrival: Arrival<'_>,
         now: Instant,
         now_us: i64,
-    ) -> Result<Option<Relation>, Error> {
+    ) -> Result<Option<Unmet>, Error> {
         let Arrival { lsn, data, excess } = arrival;
         self.excess = excess;
         let message = pgoutput::parse(data).map_err(|source| Error::Malformed { lsn, source })?;
-        if let Some(relation) = self.undescribed(&message) {
-            return Ok(Some(relation));
+        let undescribed = self.undescribed(&message).map(Unmet::Relation);
+        if let Some(unmet) = undescribed.or_else(|| self.unrouted(&message)) {
+            return Ok(Some(unmet));
         }
         match message {
             Message::Begin {
@@ -474,6 +483,7 @@ impl Capture {
             ordinal: 0,
             last_change_lsn: Lsn::ZERO,
             begun: false,
+            warned: false,
         });
         Ok(())
     }

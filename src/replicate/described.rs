@@ -6,7 +6,7 @@ use super::snapshot::{KeyColumn, ReadTable, SnapshotTable};
 use super::start::Opening;
 use super::tables::TypeNames;
 use crate::event::selection::Columns;
-use crate::event::{Encoder, KeyOrder, KeyRange, Position, Table};
+use crate::event::{Encoder, KeyOrder, KeyRange, Plan, Position, Table};
 use crate::kafka::{KeyPart, TableProgress};
 use crate::postgres::{self, PublishedTable, TableKind, TableShape};
 
@@ -50,7 +50,10 @@ impl Opening<'_> {
             let shown = selected.iter().map(|(_, _, shown, _)| shown);
             self.tables.name_types(&mut names, shown).await?;
             for (published, shape, shown, table) in selected {
-                self.tables.note_schema(&shown, reading, true, &names)?;
+                // Nobody reads an outbox's rows as they are.
+                if !self.tables.is_outbox(&shown.schema, &shown.name) {
+                    self.tables.note_schema(&shown, reading, true, &names)?;
+                }
                 let storage = storages.get(&published.id).map_or("", String::as_str);
                 let progress = (begun, storage);
                 described.push(
@@ -71,9 +74,14 @@ impl Opening<'_> {
         table: &Table,
         (begun, storage): (Position, &str),
     ) -> Result<Described, Error> {
-        let topic = self.tables.table_topic(&shape.schema, &shape.name).await?;
-        let mut plan = encoder.compile(table, topic.index);
-        self.tables.identify(&mut plan).await?;
+        let (plan, partitions) = if self.tables.is_outbox(&shape.schema, &shape.name) {
+            (encoder.compile(table, Plan::ROUTED), 0)
+        } else {
+            let topic = self.tables.table_topic(&shape.schema, &shape.name).await?;
+            let mut plan = encoder.compile(table, topic.index);
+            self.tables.identify(&mut plan).await?;
+            (plan, topic.partitions)
+        };
         let read = snapshot_table(shape, published, &self.context.settings.selection.columns);
         Ok(Described {
             fed: self.fed_table(shape).await?,
@@ -87,7 +95,7 @@ impl Opening<'_> {
             read: ReadTable {
                 id: published.id,
                 plan,
-                partitions: topic.partitions,
+                partitions,
                 rows_estimate: published.rows_estimate,
                 bytes_estimate: published.bytes,
                 remaining: vec![KeyRange::default()],

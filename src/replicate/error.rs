@@ -1,7 +1,7 @@
 //! What ends replication, or makes it start over.
 
 use crate::connection;
-use crate::event::selection::SelectionError;
+use crate::event::selection::{RouteError, SelectionError};
 use crate::event::{EncodeError, Lsn, Position};
 use crate::exit::ExitCode;
 use crate::kafka;
@@ -337,6 +337,32 @@ pub enum Error {
     /// A table cannot be published as the configuration asks for.
     #[error(transparent)]
     Selection(#[from] SelectionError),
+    /// A row of an outbox names no topic that it could be routed to.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// A row of an outbox was updated.
+    #[error(
+        "table {table}: a row was updated at {lsn}, but the table is an outbox, whose rows are events, and \
+         outbox.on_update is \"stop\"; mend the writer, and start once with on_update = \"warn\" to leave the \
+         update out"
+    )]
+    OutboxUpdated {
+        /// Schema and table.
+        table: String,
+        /// Of the update.
+        lsn: Lsn,
+    },
+    /// A table's topic is one that rows of an outbox are routed to.
+    #[error(
+        "table {table}: its topic {topic} is one that rows of an outbox are routed to already; choose another \
+         outbox.topic, or another topic with [[route]]"
+    )]
+    TopicRouted {
+        /// Schema and table.
+        table: String,
+        /// The topic.
+        topic: String,
+    },
     /// A table has become another than its readers may count on.
     #[error(
         "table {table} at {position}: {change}, and its policy is to stop on incompatible changes. make \
@@ -434,6 +460,9 @@ impl Error {
             | Error::Request(_)
             | Error::Patterns(_)
             | Error::Selection(_)
+            | Error::Route(_)
+            | Error::OutboxUpdated { .. }
+            | Error::TopicRouted { .. }
             | Error::SchemaIncompatible { .. }
             | Error::SchemaRecord { .. }
             | Error::SectionMissing(_)
@@ -464,6 +493,9 @@ impl Error {
             Error::SourceChanged { .. } | Error::TimelineLeft { .. } => ExitCode::SourceChanged,
             Error::OptionsChanged { .. }
             | Error::Selection(_)
+            | Error::Route(_)
+            | Error::OutboxUpdated { .. }
+            | Error::TopicRouted { .. }
             | Error::NotCaptured { .. }
             | Error::SchemaIncompatible { .. } => ExitCode::SourceTables,
             Error::SchemaRecord { .. } => ExitCode::TopicContent,

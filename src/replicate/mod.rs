@@ -27,6 +27,7 @@ mod primary;
 mod publisher;
 pub mod recording;
 mod resume;
+mod routes;
 mod row_store;
 mod schema;
 mod snapshot;

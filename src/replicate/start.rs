@@ -156,10 +156,10 @@ impl<'a> Opening<'a> {
         let passed_over = tables.passed_over_topic().await?.map(|topic| topic.index);
         let heartbeat = TopicSpec::heartbeat(kafka, topics::heartbeat(&kafka.prefix));
         let heartbeat = tables.topic(heartbeat).await?;
-        for published in &publication.tables {
-            tables
-                .table_topic(&published.table.schema, &published.table.name)
-                .await?;
+        for TableName { schema, name } in publication.tables.iter().map(|found| &found.table) {
+            if !tables.is_outbox(schema, name) {
+                tables.table_topic(schema, name).await?;
+            }
         }
         let options_hash = options_hash(source, &context.settings);
         let (transactions, recorded) = fence(context, &position_topic)?;
@@ -288,10 +288,12 @@ impl<'a> Opening<'a> {
         let tables = self.publication.tables.iter();
         let topic = |published: &PublishedTable| {
             let TableName { schema, name } = &published.table;
-            topics::routed(selection, &kafka.prefix, schema, name)
+            // What an outbox was routed to before, its rows alone could tell.
+            let routed = selection.outbox(schema, name).is_some();
+            (!routed).then(|| topics::routed(selection, &kafka.prefix, schema, name))
         };
         // Tables may share a topic.
-        let topics: BTreeSet<String> = tables.map(topic).collect();
+        let topics: BTreeSet<String> = tables.filter_map(topic).collect();
         for topic in topics {
             if !kafka::Reader::is_empty(kafka, &topic, REACH_TIMEOUT)? {
                 return Err(Error::PositionMissing {

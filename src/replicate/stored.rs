@@ -140,6 +140,9 @@ impl Opening<'_> {
         let Some(settings) = self.context.row_store()? else {
             return Ok(None);
         };
+        if self.tables.is_outbox(&shape.schema, &shape.name) {
+            return Ok(None);
+        }
         let mut identity = match shape.replica_identity {
             ReplicaIdentity::Default | ReplicaIdentity::Index => shape.identity(),
             ReplicaIdentity::Full | ReplicaIdentity::Nothing => Vec::new(),

@@ -18,14 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::ad_hoc::{AdHoc, Again, Told};
-use super::capture::{Arrival, Capture, CapturedTable, Point};
+use super::capture::{Arrival, Capture, CapturedTable, Point, Unmet};
 use super::lease::Lease;
 use super::machine::{self, Decision, Limits, Progress};
 use super::members::News;
 use super::publisher::{Job, Outcome, Publisher};
 use super::row_store;
 use super::tables::{Tables, TypeNames};
-use crate::event::{Batch, Lsn, Position, Table};
+use crate::event::{Batch, Lsn, Plan, Position, Table, Target};
 use crate::kafka::PositionRecord;
 use crate::pgoutput::Relation;
 use crate::postgres::{Frame, ReplicationStream};
@@ -33,6 +33,7 @@ use crate::step::Steps;
 use crate::telemetry::{self, Stage};
 
 mod ad_hoc;
+mod routes;
 
 use ad_hoc::Kept;
 
@@ -243,18 +244,18 @@ impl Stream {
                 self.state.kept = Some(Kept::new(arrival));
                 return Ok(true);
             }
-            if let Some(mut relation) = self.capture.apply(arrival, now, now_us)? {
+            if let Some(mut unmet) = self.capture.apply(arrival, now, now_us)? {
                 let data = arrival.data.to_vec();
                 let arrival = Arrival {
                     data: &data,
                     ..arrival
                 };
                 loop {
-                    if !self.describe(&relation, shutdown).await? {
+                    if !self.meet(&unmet, shutdown).await? {
                         return Ok(false);
                     }
                     match self.capture.apply(arrival, now, now_us)? {
-                        Some(next) => relation = next,
+                        Some(next) => unmet = next,
                         None => break,
                     }
                 }
@@ -271,6 +272,21 @@ impl Stream {
         self.progress.read_to(self.capture.resume());
     }
 
+    /// Makes known what a message needs. `false` when the shutdown came first.
+    async fn meet(&mut self, unmet: &Unmet, shutdown: &CancellationToken) -> Result<bool, Error> {
+        match unmet {
+            Unmet::Relation(relation) => self.describe(relation, shutdown).await,
+            Unmet::Route { relation, value } => {
+                let plan = self.capture.plan(*relation).cloned();
+                let Some(target) = self.route(plan, value, shutdown).await? else {
+                    return Ok(false);
+                };
+                self.capture.meet(*relation, value, target);
+                Ok(true)
+            }
+        }
+    }
+
     /// Looks a relation up. `false` when the shutdown came first.
     async fn describe(
         &mut self,
@@ -279,7 +295,7 @@ impl Stream {
     ) -> Result<bool, Error> {
         let position = self.capture.next_position();
         let wanted = LookUp::Relation(relation);
-        let Some(table) = self.look_up(wanted, position, shutdown).await? else {
+        let Some(Found::Table(table)) = self.look_up(wanted, position, shutdown).await? else {
             return Ok(false);
         };
         let rows = match &table {
@@ -298,15 +314,15 @@ impl Stream {
         Ok(true)
     }
 
-    /// Looks a table up, creates its topic and has its schema registered if need be, while status goes
-    /// on and what Kafka commits meanwhile is confirmed. `None` when the shutdown came first; a table that is
-    /// not wanted is none.
+    /// Looks a table up, creates its topic, or one that its rows are routed to, and has its schema registered if need
+    /// be, while status goes on and what Kafka commits meanwhile is confirmed. `None` when the shutdown came
+    /// first; a table that is not wanted is none.
     async fn look_up(
         &mut self,
         wanted: LookUp<'_>,
         position: Position,
         shutdown: &CancellationToken,
-    ) -> Result<Option<Option<CapturedTable>>, Error> {
+    ) -> Result<Option<Found>, Error> {
         let confirmable = self.capture.confirmable();
         let mut meanwhile = None;
         let table = {
@@ -314,14 +330,16 @@ impl Stream {
             let lookup = async {
                 match wanted {
                     LookUp::Relation(relation) => {
-                        tables.describe(relation, position, encoder).await
+                        let table = tables.describe(relation, position, encoder).await;
+                        table.map(Found::Table)
                     }
                     LookUp::Read(table) => {
                         let planned = tables
                             .planned(table, position, true, TypeNames::default(), encoder)
                             .await;
-                        planned.map(Some)
+                        planned.map(|table| Found::Table(Some(table)))
                     }
+                    LookUp::Route(plan, value) => tables.route(plan, value).await.map(Found::Route),
                 }
             };
             tokio::pin!(lookup);
@@ -597,13 +615,21 @@ impl Stream {
     }
 }
 
-/// A table that is looked up.
+/// What is looked up.
 #[derive(Clone, Copy)]
 enum LookUp<'a> {
     /// As the log announces it.
     Relation(&'a Relation),
     /// As the source has it now.
     Read(&'a Table),
+    /// The topic that rows of an outbox name so.
+    Route(&'a Plan, &'a [u8]),
+}
+
+/// What was looked up.
+enum Found {
+    Table(Option<CapturedTable>),
+    Route(Target),
 }
 
 struct Wait {

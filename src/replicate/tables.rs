@@ -46,8 +46,8 @@ pub(crate) struct Topic {
 
 /// Topics by name, and the way to describe a relation.
 pub(crate) struct Tables {
-    kafka: Kafka,
-    selection: Arc<Selection>,
+    pub(super) kafka: Kafka,
+    pub(super) selection: Arc<Selection>,
     on_too_large: OnTooLarge,
     publication: String,
     patterns: Patterns,
@@ -57,7 +57,9 @@ pub(crate) struct Tables {
     catalog: Database,
     /// Topics as they were when the first event went there.
     recorded: BTreeMap<String, TopicRecord>,
-    topics: HashMap<String, Topic>,
+    pub(super) topics: HashMap<String, Topic>,
+    /// Those of them that rows of outboxes are routed to.
+    pub(super) routed: HashSet<String>,
     new_topics: Vec<NewTopic>,
     schemas: SchemaHistory,
     /// Versions that are not in the topic yet.
@@ -99,6 +101,7 @@ impl Tables {
             admin,
             catalog,
             topics: HashMap::new(),
+            routed: HashSet::new(),
             new_topics: Vec::new(),
             schemas: SchemaHistory::default(),
             new_schemas: Vec::new(),
@@ -165,10 +168,14 @@ impl Tables {
     }
 
     /// The same, asking again for as long as the registry has a transient fault.
-    async fn identify_patiently(&self, plan: &mut Plan) -> Result<(), Error> {
+    pub(super) async fn identify_patiently(
+        &self,
+        topic: &str,
+        frames: &mut Frames,
+    ) -> Result<(), Error> {
         let mut pause = REGISTRY_PAUSE_MIN;
         loop {
-            match self.identify(plan).await {
+            match self.identify_frames(topic, frames).await {
                 Err(Error::Registry(error)) if error.is_transient() => {
                     let error = telemetry::chain(&error);
                     tracing::warn!(%error, ?pause, "a new schema waits for the registry");
@@ -183,6 +190,12 @@ impl Tables {
     /// The topic of a table, created when missing.
     pub(crate) async fn table_topic(&mut self, schema: &str, table: &str) -> Result<Topic, Error> {
         let name = self.topic_name(schema, table);
+        if self.routed.contains(&name) {
+            return Err(Error::TopicRouted {
+                table: format!("{schema}.{table}"),
+                topic: name,
+            });
+        }
         let spec = TopicSpec::events(&self.kafka, name);
         let route = self.selection.route(schema, table);
         let partitions = route.and_then(|route| route.partitions);
@@ -242,9 +255,16 @@ impl Tables {
         mut names: TypeNames,
         encoder: &Encoder,
     ) -> Result<CapturedTable, Error> {
+        if self.is_outbox(&table.schema, &table.name) {
+            return Ok(CapturedTable {
+                plan: encoder.compile(table, Plan::ROUTED),
+                partitions: 0,
+            });
+        }
         let topic = self.table_topic(&table.schema, &table.name).await?;
         let mut plan = encoder.compile(table, topic.index);
-        self.identify_patiently(&mut plan).await?;
+        let name = self.topic_name(&table.schema, &table.name);
+        self.identify_patiently(&name, plan.frames_mut()).await?;
         let published = encoder.published(table);
         self.name_types(&mut names, [&published]).await?;
         self.note_schema(&published, position, current, &names)?;
@@ -262,7 +282,8 @@ impl Tables {
         let Some(patterns) = &self.stored else {
             return Ok(None);
         };
-        if !RowStore::wants(patterns, relation) {
+        let is_outbox = self.is_outbox(&relation.schema, &relation.name);
+        if is_outbox || !RowStore::wants(patterns, relation) {
             return Ok(None);
         }
         let catalog = postgres::table_layout(&self.catalog, relation.id).await?;

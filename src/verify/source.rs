@@ -151,7 +151,10 @@ impl Shaping<'_> {
             .selection
             .route(&table.schema, &table.name)
             .is_some_and(Route::is_shared);
-        let why = if shared {
+        let outbox = self.selection.outbox(&table.schema, &table.name);
+        let why = if outbox.is_some() {
+            "it is an outbox, whose rows are routed as events"
+        } else if shared {
             "its topic holds other tables' rows too"
         } else if !key_is_plain {
             "its record key is hashed"

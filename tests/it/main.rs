@@ -25,6 +25,7 @@ mod histories;
 mod history;
 mod login;
 mod model;
+mod outbox;
 mod parity;
 mod postgres;
 mod promotions;

@@ -315,6 +315,13 @@ fn digits(text: &[u8]) -> Result<i64, Unexpected> {
         .fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
 }
 
+/// Milliseconds since 1970 of a timestamp, in UTC if it has a zone; `None` if it is no time, or too far away.
+pub(in crate::event) fn millis_since_1970(text: &[u8]) -> Option<i64> {
+    let text = text.strip_suffix(b"+00").unwrap_or(text);
+    let (seconds, fraction_us) = since_1970(text).ok()?;
+    seconds.checked_mul(1000)?.checked_add(fraction_us / 1000)
+}
+
 /// Seconds and microseconds since 1970, the latter never negative.
 fn since_1970(text: &[u8]) -> Result<(i64, i64), Unexpected> {
     let space = memchr::memchr(b' ', text).ok_or(Unexpected)?;

@@ -188,6 +188,7 @@ impl Encoder {
         out.records.push(Record {
             topic,
             partition: None,
+            timestamp_ms: None,
             key: Some(key..value),
             value: Some(value..out.bytes.len()),
             headers,

@@ -95,7 +95,7 @@ fn records(batch: &Batch) -> Vec<Rendered> {
             .map(|header| {
                 format!(
                     "{}={}",
-                    header.name,
+                    &*header.name,
                     rendered(Some(&header.value), batch).unwrap()
                 )
             })
@@ -565,6 +565,7 @@ fn a_snapshot_end_is_marked_in_every_partition() {
 }
 
 mod flat;
+mod outbox;
 mod properties;
 mod refusals;
 mod shaping;

@@ -15,11 +15,13 @@ mod debezium;
 mod event;
 mod lossless;
 mod record;
+mod routed;
 
 pub(super) use connect::render as render_connect;
 pub(super) use event::{message_schemas, transaction_schemas};
 pub use record::topic_characters;
 pub(super) use record::{Described, Schemas, schemas};
+pub(super) use routed::{RoutedSchemas, routed_schemas};
 
 /// A type with everything that is said of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

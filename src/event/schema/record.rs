@@ -77,7 +77,12 @@ pub fn topic_characters(name: &str) -> String {
 /// A column; `None` where Debezium leaves it out.
 ///
 /// Without loss every column but the key's may be absent: from old rows, and when a value was not sent.
-fn field(column: &ColumnShape, record: &str, format: &Format, is_key: bool) -> Option<Field> {
+pub(super) fn field(
+    column: &ColumnShape,
+    record: &str,
+    format: &Format,
+    is_key: bool,
+) -> Option<Field> {
     let schema = match format.values {
         ValueFormat::Debezium => debezium::of_column(column, &format.handling, is_key)?,
         ValueFormat::Lossless => {

@@ -10,6 +10,7 @@
 
 mod columns;
 mod messages;
+mod outbox;
 mod pattern;
 mod route;
 mod transform;
@@ -18,6 +19,8 @@ use sha2::{Digest, Sha256};
 
 pub use columns::Columns;
 pub use messages::Messages;
+pub(super) use outbox::has_type;
+pub use outbox::{OnUpdate, Outbox, Placed, RouteError, Routed};
 pub use pattern::{Pattern, included_and_excluded};
 pub use route::Route;
 pub use transform::{Transform, TransformRule};
@@ -35,6 +38,8 @@ pub struct Selection {
     pub transforms: Vec<TransformRule>,
     /// Where changes go; the first route that matches a table holds.
     pub routes: Vec<Route>,
+    /// Tables whose rows are events, each for the topic that it names.
+    pub outbox: Option<Outbox>,
     /// What an incompatible change of a table does; the first policy that matches it holds.
     pub policies: Vec<Policy>,
     /// What it does where none matches.
@@ -90,6 +95,46 @@ pub enum SelectionError {
         /// Column.
         column: String,
     },
+    /// An outbox lacks a column that its rows are routed with.
+    #[error(
+        "table {table}: outbox.{key} names column {column}, which the table does not have, or which is not \
+         published or captured"
+    )]
+    OutboxColumn {
+        /// Schema and table.
+        table: String,
+        /// The key of `[outbox]`.
+        key: &'static str,
+        /// Column.
+        column: String,
+    },
+    /// A column cannot be what `[outbox]` takes it for.
+    #[error("table {table}: outbox.{key} names column {column}, whose type is not {expected}")]
+    OutboxType {
+        /// Schema and table.
+        table: String,
+        /// The key of `[outbox]`.
+        key: &'static str,
+        /// Column.
+        column: String,
+        /// What it has to be.
+        expected: &'static str,
+    },
+    /// Where a row goes is not hidden.
+    #[error(
+        "table {table}: column {column} is {how}, but is outbox.{key}, which says where a row goes: take it \
+         out of that pattern"
+    )]
+    OutboxTransformed {
+        /// Schema and table.
+        table: String,
+        /// The key of `[outbox]`.
+        key: &'static str,
+        /// Column.
+        column: String,
+        /// What would become of it.
+        how: &'static str,
+    },
     /// Only text can be cut.
     #[error(
         "table {table}: column {column} cannot be truncated, since it is not text: mask or hash it"
@@ -134,6 +179,12 @@ impl Selection {
             .find(|route| route.matches(schema, table))
     }
 
+    /// What a table is an outbox of, if it is one.
+    pub fn outbox(&self, schema: &str, table: &str) -> Option<&Outbox> {
+        let outbox = self.outbox.as_ref();
+        outbox.filter(|outbox| outbox.matches(schema, table))
+    }
+
     /// The template of its topic's name; `None` for `prefix.schema.table`.
     pub fn topic(&self, schema: &str, table: &str) -> Option<&str> {
         self.route(schema, table)?.topic.as_deref()
@@ -161,6 +212,9 @@ impl Selection {
         };
         let table = Table { key, ..table };
         self.check(&table)?;
+        if let Some(outbox) = self.outbox(&table.schema, &table.name) {
+            outbox.check(&table, &self.transforms(&table))?;
+        }
         Ok(table)
     }
 
@@ -200,6 +254,7 @@ impl Selection {
         let names = [schema, table];
         let transformed = self.transforms.iter().flat_map(|rule| &rule.columns);
         self.route(schema, table).is_some()
+            || self.outbox(schema, table).is_some()
             || self.columns.touches(schema, table)
             || transformed
                 .into_iter()

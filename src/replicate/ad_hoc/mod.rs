@@ -21,6 +21,7 @@ mod message;
 mod publish;
 mod reader;
 mod requests;
+mod routes;
 mod rows;
 mod visibility;
 mod whole;
@@ -74,6 +75,8 @@ pub(crate) struct AdHoc {
     doing: Doing,
     /// The table that is read.
     table: Option<Reading>,
+    /// Whether it is known what the rows that are held are routed to.
+    routed: bool,
     /// Rows that are held, of a table without a key.
     part: Option<whole::Part>,
     pace: Pace,
@@ -155,6 +158,7 @@ impl AdHoc {
             reader: None,
             doing: Doing::Nothing,
             table: None,
+            routed: false,
             part: None,
             pace: Pace::new(source.snapshot_rows_per_second, 0),
             pause: PAUSE_MIN,
@@ -392,6 +396,7 @@ impl AdHoc {
             | Doing::RunningUp(_)
             | Doing::HoldingPart(..) => (None, None),
         };
+        self.routed = false;
         match told {
             Told::LookedUp(found) => {
                 let (request, _) = asked.unwrap_or_default();
@@ -529,7 +534,8 @@ impl AdHoc {
     /// Whether a chunk is held whose rows can be encoded.
     pub(crate) fn is_planned(&self) -> bool {
         let table = self.table.as_ref().filter(|_| self.is_holding());
-        table.is_some_and(|table| table.captured.is_some())
+        let captured = table.and_then(|table| table.captured.as_ref());
+        captured.is_some_and(|captured| self.routed || !captured.plan.is_routed())
     }
 }
 

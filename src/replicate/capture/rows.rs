@@ -55,6 +55,9 @@ impl Capture {
     ) -> Result<(), Error> {
         let Wanted { change, .. } = wanted;
         let plan = plan(&self.tables, relation, change.lsn)?;
+        if let Some(on_update) = plan.on_update() {
+            return self.update_outbox(relation, wanted, on_update);
+        }
         let (mut hidden, excess) = ((false, false), self.excess);
         if let Some(fence) = self.fence(relation) {
             let hides = |row| hides(fence, plan, row, change.lsn, excess);
@@ -307,10 +310,13 @@ impl Capture {
         Err(unknown.into())
     }
 
-    /// The fence that a change of the open transaction may lie behind.
+    /// The fence that a change of the open transaction may lie behind. An outbox has none: a row that was gone
+    /// again when its range was read is an event all the same.
     #[inline]
     fn fence(&self, relation: u32) -> Option<Fence<'_>> {
-        self.fences.as_ref()?.of(relation, self.open?.commit_lsn)
+        let fence = self.fences.as_ref()?.of(relation, self.open?.commit_lsn)?;
+        let routed = self.routes && self.plan(relation).is_some_and(Plan::is_routed);
+        (!routed).then_some(fence)
     }
 }
 

@@ -8,10 +8,10 @@ use std::time::Instant;
 use super::FileError;
 use super::file::{Described, Frame, Header, Reader};
 use crate::config::settings::{OnTooLarge, Settings};
-use crate::event::selection::Selection;
-use crate::event::{Batch, Record, SourceName};
+use crate::event::selection::{Routed, Selection};
+use crate::event::{Batch, Plan, Record, SourceName};
 use crate::kafka::topics;
-use crate::replicate::capture::{Arrival, Capture, CapturedTable, MessageTopic, Point};
+use crate::replicate::capture::{Arrival, Capture, CapturedTable, MessageTopic, Point, Unmet};
 use crate::replicate::{Error, start};
 
 /// Records are handed over when a batch has grown to this.
@@ -124,8 +124,11 @@ impl Replay {
                         data,
                         excess: None,
                     };
-                    while let Some(relation) = self.capture.apply(arrival, now, server_time_us)? {
-                        self.describe(relation.id)?;
+                    while let Some(unmet) = self.capture.apply(arrival, now, server_time_us)? {
+                        match unmet {
+                            Unmet::Relation(relation) => self.describe(relation.id)?,
+                            Unmet::Route { relation, value } => self.route(relation, &value)?,
+                        }
                     }
                 }
             }
@@ -144,16 +147,13 @@ impl Replay {
             table, identity, ..
         } = described.ok_or(FileError::Undescribed(relation))?;
         let table = self.selection.select(table.clone(), identity)?;
-        let name = topics::routed(&self.selection, &self.prefix, &table.schema, &table.name);
-        let known = self.topics.iter().position(|topic| *topic == name);
-        let index = known.unwrap_or(self.topics.len());
-        if known.is_none() {
-            self.topics.push(name);
-        }
-        let mut plan = self
-            .capture
-            .encoder()
-            .compile(&table, u32::try_from(index).unwrap_or(u32::MAX));
+        let index = if self.selection.outbox(&table.schema, &table.name).is_some() {
+            Plan::ROUTED
+        } else {
+            let name = topics::routed(&self.selection, &self.prefix, &table.schema, &table.name);
+            self.topic(name)
+        };
+        let mut plan = self.capture.encoder().compile(&table, index);
         // A replay asks no registry.
         plan.frames_mut().identify_key(0);
         plan.frames_mut().identify_value(0);
@@ -162,6 +162,42 @@ impl Replay {
         let partitions = partitions.unwrap_or(self.partitions);
         self.capture
             .describe(relation, CapturedTable { plan, partitions });
+        Ok(())
+    }
+
+    /// The index of a topic.
+    fn topic(&mut self, name: String) -> u32 {
+        let known = self.topics.iter().position(|topic| *topic == name);
+        let index = known.unwrap_or(self.topics.len());
+        if known.is_none() {
+            self.topics.push(name);
+        }
+        u32::try_from(index).unwrap_or(u32::MAX)
+    }
+
+    /// Makes a topic known that rows of an outbox name so.
+    fn route(&mut self, relation: u32, value: &[u8]) -> Result<(), Error> {
+        let outbox = self.selection.outbox.clone().unwrap_or_default();
+        let text = String::from_utf8_lossy(value);
+        let Some(plan) = self.capture.plan(relation) else {
+            return Ok(());
+        };
+        let name = outbox.topic(&Routed {
+            prefix: &self.prefix,
+            schema: plan.schema(),
+            table: plan.table(),
+            value: &text,
+        })?;
+        let partitions = outbox.partitions.unwrap_or(self.partitions);
+        let index = self.topic(name);
+        let Some(plan) = self.capture.plan(relation) else {
+            return Ok(());
+        };
+        let mut target = plan.target(&text, index, partitions);
+        // A replay asks no registry.
+        target.frames_mut().identify_key(0);
+        target.frames_mut().identify_value(0);
+        self.capture.meet(relation, value, target);
         Ok(())
     }
 

@@ -131,6 +131,16 @@ impl SnapshotTable {
         )
     }
 
+    /// The query for what a column holds, `most` values at most.
+    pub(crate) fn distinct(&self, column: &str, most: usize) -> String {
+        format!(
+            "select distinct {} from {}{} limit {most}",
+            quote_identifier(column),
+            self.source(),
+            self.conditions(&KeyRange::default())
+        )
+    }
+
     /// The query that reads the first rows of a range.
     pub(crate) fn select_first(&self, range: &KeyRange, rows: u64) -> String {
         format!("{} limit {rows}", self.select(range))

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::SnapshotTable;
 use super::ledger::Ledger;
 use super::pace::Reporter;
-use super::worker::{Standby, Worker, WorkerSettings, see};
+use super::worker::{Standby, Worker, WorkerSettings};
 use crate::event::{Encoder, KeyRange, Plan, SnapshotRead};
 use crate::kafka::RangeProgress;
 use crate::postgres::Session;
@@ -59,7 +59,7 @@ pub(crate) struct Chunk {
 
 /// One snapshot of a set of tables.
 pub(crate) struct Snapshot {
-    /// Largest first.
+    /// Outboxes, and then the largest first.
     pub(crate) tables: Arc<Vec<ReadTable>>,
     /// Position and time of every read.
     pub(crate) read: SnapshotRead,
@@ -70,8 +70,8 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads and publishes every row, with a connection for the plan and the workers that stand by, all
-    /// of which hold their locks. Returns how many rows there were.
+    /// Reads and publishes every row, with a connection for the plan, which sees the exported snapshot, and the
+    /// workers that stand by, all of which hold their locks. Returns how many rows there were.
     pub(crate) async fn run(
         &self,
         planner: &mut Session,
@@ -124,7 +124,6 @@ impl Snapshot {
         session: &mut Session,
         mut hand_over: impl FnMut(Chunk) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        see(session, &self.settings.snapshot).await?;
         for (index, read) in self.tables.iter().enumerate() {
             let mut rows = chunk_rows(read.rows_estimate, read.bytes_estimate);
             for gap in &read.remaining {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Decision, LookUp, Stream, machine, unix_time_us};
+use super::{Decision, Found, LookUp, Stream, machine, unix_time_us};
 use crate::event::{Batch, Lsn, Position};
 use crate::postgres::Excess;
 use crate::replicate::Error;
@@ -62,16 +62,17 @@ impl Stream {
         {
             // Not before: what is streamed from here on knows no older form of the table.
             let position = Position::new(self.record.epoch, resume, 0);
-            let Some(found) = self
-                .look_up(LookUp::Read(&table), position, shutdown)
-                .await?
-            else {
+            let wanted = LookUp::Read(&table);
+            let Some(Found::Table(found)) = self.look_up(wanted, position, shutdown).await? else {
                 return Ok(false);
             };
             if let Some(captured) = found {
                 self.ad_hoc.plan(captured);
             }
             self.publish_schemas().await?;
+        }
+        if !self.route_beside(shutdown).await? {
+            return Ok(false);
         }
         if self.is_stopped() {
             self.ad_hoc.stopped()?;

@@ -241,6 +241,14 @@ impl Window {
         })
     }
 
+    /// What is left of the chunk that is held.
+    pub(crate) fn held(&self) -> Option<&Rows> {
+        match &self.open.as_ref()?.stage {
+            Stage::Holding { rows, .. } => Some(rows),
+            Stage::Reading(_) => None,
+        }
+    }
+
     /// What is left of the chunk that is held; the window is shut.
     pub(crate) fn take(&mut self) -> Option<Rows> {
         match self.open.take()?.stage {
