@@ -6,6 +6,7 @@
 
 mod events;
 mod explained;
+mod outbox;
 mod run;
 
 use std::collections::BTreeSet;

@@ -311,13 +311,13 @@ fn has_events(prefix: &str) -> bool {
     topics.contains_key(&topic)
 }
 
-async fn position(database: &Database) -> Lsn {
+pub(super) async fn position(database: &Database) -> Lsn {
     let now = "select pg_current_wal_lsn()::text";
     let now: String = database.query_one(now, &[]).await.unwrap().get(0);
     now.parse().unwrap()
 }
 
-async fn confirmed(database: &Database, slot: &str) -> Lsn {
+pub(super) async fn confirmed(database: &Database, slot: &str) -> Lsn {
     let slot = tidewater::postgres::read_slot(database, slot).await;
     let confirmed = slot.unwrap().and_then(|slot| slot.confirmed_flush_lsn);
     confirmed.unwrap_or(Lsn::ZERO)

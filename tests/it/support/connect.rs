@@ -5,6 +5,9 @@ use std::process::Command;
 use super::kafka_brokers;
 use super::logged::Logged;
 
+/// So much is shown of why a connector has failed, characters.
+const WHY_MAX: usize = 2_000;
+
 /// A worker with its connectors.
 pub(crate) struct Worker(Logged);
 
@@ -37,11 +40,15 @@ impl Worker {
     pub(crate) fn assert_running(&mut self) {
         self.0.assert_running();
         let log = self.0.log();
-        assert!(
-            !log.contains("Task threw an uncaught and unrecoverable exception")
-                && !log.contains("Failed to create job"),
-            "a connector has failed"
-        );
+        let failed = [
+            "Task threw an uncaught and unrecoverable exception",
+            "Failed to create job",
+        ];
+        let failed = failed.iter().find_map(|failed| log.split_once(failed));
+        if let Some((_, why)) = failed {
+            let why: String = why.chars().take(WHY_MAX).collect();
+            panic!("a connector has failed{why}");
+        }
     }
 }
 
