@@ -32,7 +32,8 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
     };
     let retail = retail(&mut resolver);
     let row_store = row_store(&mut resolver);
-    let selection = selection(&mut resolver);
+    let names = format.as_ref().map(|format| format.handling.names);
+    let selection = selection(names, &mut resolver);
     if let (Some(_), Some(retail), Some(selection)) = (&sink, &retail, &selection) {
         refuse_to_touch(retail, selection, &mut resolver);
     }

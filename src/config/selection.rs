@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::outbox::outbox;
 use super::resolve::Resolver;
+use crate::event::NameAdjustment;
 use crate::event::selection::{
     Columns, Messages, Pattern, Policy, Route, Selection, Transform, TransformRule, digest,
 };
@@ -18,8 +19,11 @@ const TRUNCATE_MAX: i64 = 1_000_000;
 /// Whether an incompatible change of a table ends the stream.
 const ON_CHANGE: [(&str, bool); 2] = [("continue", false), ("stop", true)];
 
-/// Resolves all of it. `None` only together with faults.
-pub(super) fn selection(resolver: &mut Resolver<'_>) -> Option<Selection> {
+/// Resolves all of it. `None` only together with faults. `names`: what becomes of columns' names.
+pub(super) fn selection(
+    names: Option<NameAdjustment>,
+    resolver: &mut Resolver<'_>,
+) -> Option<Selection> {
     let columns = columns(resolver);
     let messages = messages(resolver);
     let transforms: Vec<_> = resolver
@@ -62,6 +66,7 @@ pub(super) fn selection(resolver: &mut Resolver<'_>) -> Option<Selection> {
         outbox: outbox?,
         policies: policies.into_iter().collect::<Option<_>>()?,
         stop_on_change: stop_on_change?,
+        names: names?,
         digest: digest(written.iter().map(String::as_str)),
     })
 }

@@ -25,6 +25,9 @@ pub use pattern::{Pattern, included_and_excluded};
 pub use route::Route;
 pub use transform::{Transform, TransformRule};
 
+use std::collections::HashMap;
+
+use super::debezium::NameAdjustment;
 use super::table::{ColumnShape, ReplicaIdentity, Table, TypeShape};
 
 /// Everything that the configuration says of columns, values, keys and topics.
@@ -44,6 +47,8 @@ pub struct Selection {
     pub policies: Vec<Policy>,
     /// What it does where none matches.
     pub stop_on_change: bool,
+    /// What becomes of columns' names.
+    pub names: NameAdjustment,
     /// Hash of all this as it was written, salt included.
     pub digest: String,
 }
@@ -72,6 +77,21 @@ pub enum SelectionError {
         column: String,
         /// What would become of it.
         how: &'static str,
+    },
+    /// Two columns would become one field of the events.
+    #[error(
+        "table {table}: columns {one} and {other} would both be the field {field}: leave one of them out with \
+         source.columns, or choose another format.name_adjustment"
+    )]
+    FieldShared {
+        /// Schema and table.
+        table: String,
+        /// The first column.
+        one: String,
+        /// Another column.
+        other: String,
+        /// What both would be called.
+        field: String,
     },
     /// A configured key names a column that is not published.
     #[error(
@@ -212,10 +232,35 @@ impl Selection {
         };
         let table = Table { key, ..table };
         self.check(&table)?;
-        if let Some(outbox) = self.outbox(&table.schema, &table.name) {
-            outbox.check(&table, &self.transforms(&table))?;
+        match self.outbox(&table.schema, &table.name) {
+            Some(outbox) => outbox.check(&table, &self.transforms(&table))?,
+            None => self.check_fields(&table)?,
         }
         Ok(table)
+    }
+
+    /// That no two columns become one field.
+    fn check_fields(&self, table: &Table) -> Result<(), SelectionError> {
+        if self.names == NameAdjustment::None {
+            return Ok(());
+        }
+        let mut taken: HashMap<String, &str> = HashMap::new();
+        let transforms = self.transforms(table);
+        for (index, column) in table.columns.iter().enumerate() {
+            if transforms.get(index) == Some(&Some(Transform::Excluded)) {
+                continue;
+            }
+            let field = self.names.field(&column.name);
+            if let Some(one) = taken.insert(field.clone(), &column.name) {
+                return Err(SelectionError::FieldShared {
+                    table: full_name(table),
+                    one: one.to_owned(),
+                    other: column.name.clone(),
+                    field,
+                });
+            }
+        }
+        Ok(())
     }
 
     fn check(&self, table: &Table) -> Result<(), SelectionError> {

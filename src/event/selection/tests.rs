@@ -166,3 +166,30 @@ fn keys_in_a_shared_topic_say_whose_they_are() {
         assert_eq!(field, value, "{topic:?}");
     }
 }
+
+#[test]
+fn two_columns_do_not_become_one_field() {
+    let named = |names| Selection {
+        names,
+        ..Selection::default()
+    };
+    let columns = ["id", "first name", "first-name"].map(|name| column(name, 25));
+    let table = Table {
+        columns: columns.to_vec(),
+        ..customers(ReplicaIdentity::Full)
+    };
+    for names in [NameAdjustment::None, NameAdjustment::AvroUnicode] {
+        assert_eq!(named(names).select(table.clone(), &[0]), Ok(table.clone()));
+    }
+    let refused = named(NameAdjustment::Avro).select(table.clone(), &[0]);
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "table public.customers: columns first name and first-name would both be the field first_name: leave \
+         one of them out with source.columns, or choose another format.name_adjustment"
+    );
+    let left_out = Selection {
+        transforms: vec![rule("public.customers.first-name", Transform::Excluded)],
+        ..named(NameAdjustment::Avro)
+    };
+    assert!(left_out.select(table, &[0]).is_ok());
+}
