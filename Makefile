@@ -29,7 +29,7 @@ many: install ## Read and stream TABLES=10000 tables through one topic, within t
 	TIDEWATER_TEST_TABLES=$(or $(TABLES),10000) scripts/with-servers \
 		cargo test --locked --test it -- --ignored --nocapture bounds::many
 
-bench: install ## Measure; BENCH=drain|snapshot|latency|encode|decode for one of them
+bench: install ## Measure; BENCH=drain|snapshot|latency|encode|decode|types for one of them
 	@scripts/bench $(BENCH)
 
 fuzz: ## Look for bytes that a parser does not survive; FUZZ_SECONDS=600 for each target

@@ -5,12 +5,13 @@ mod support;
 
 use std::hint::black_box;
 
+use capture::ORDERS;
 use tidewater::event::Column;
 use tidewater::pgoutput::{Message, OldTuple, Tuple, parse};
 
 fn main() -> support::Fallible<()> {
-    let messages = capture::messages();
-    capture::measure("decode", || {
+    let messages = ORDERS.messages();
+    let pass = || {
         for (_, bytes) in &messages {
             let message = parse(bytes).expect("a server wrote it");
             if let Message::Insert { new, .. } | Message::Update { new, .. } = message {
@@ -22,7 +23,8 @@ fn main() -> support::Fallible<()> {
                 black_box(message);
             }
         }
-    })
+    };
+    capture::measure("decode", ORDERS, vec![("columns", Box::new(pass))])
 }
 
 /// Visits every column, as the encoder does.

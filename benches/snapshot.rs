@@ -1,9 +1,10 @@
 //! How fast a table is read into Kafka: a snapshot by `tidewater replicate`, exactly once, beside a plain
-//! SELECT of the same rows into nothing.
+//! SELECT of the same rows into nothing, and a snapshot by Debezium, which is set up to be fast.
 //!
-//! The two take turns, and a ratio is one of two runs that followed each other. tidewater's clock runs from
+//! They take turns, and a ratio is one of runs that followed each other. tidewater's clock runs from
 //! the decision to read to the commit of the last chunk, the SELECT's from the query to its last row; the
-//! latter reads with tidewater's own client, on one connection.
+//! latter reads with tidewater's own client, on one connection. Debezium's runs from its first query of rows to
+//! the last record in Kafka, at least once; its virtual machine is warm.
 
 #![allow(
     clippy::indexing_slicing,
@@ -13,19 +14,23 @@
 mod support;
 
 use std::convert::Infallible;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use serde_json::{Value, json};
+use support::debezium::Worker;
 use support::process::{self, LOOK};
 use support::replicator::Replicator;
-use support::servers::{Servers, Transport};
+use support::servers::{self, Servers, Transport};
 use support::source::{PUBLICATION, Source};
 use support::{Fallible, machine, median, report};
 use tidewater::connection::Connection;
 use tidewater::postgres::{Session, SessionKind};
 
-/// Reads a table, in turns with a plain SELECT.
+/// For Debezium to read the table.
+const DEBEZIUM_PATIENCE: Duration = Duration::from_mins(10);
+
+/// Reads a table, in turns with a plain SELECT and with Debezium.
 #[derive(Debug, Parser)]
 struct Options {
     /// Rows of the table
@@ -34,9 +39,12 @@ struct Options {
     /// Alternating pairs of runs, after one that only warms
     #[arg(long, default_value_t = 3)]
     pairs: usize,
-    /// `source.snapshot_workers`
+    /// `source.snapshot_workers`, and Debezium's `snapshot.max.threads`
     #[arg(long, default_value_t = 2)]
     workers: u16,
+    /// Leaves Debezium out
+    #[arg(long)]
+    without_debezium: bool,
     /// What cargo passes to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -70,24 +78,33 @@ async fn measure(options: &Options) -> Fallible<()> {
         .await?;
     let count = "select count(*) from orders";
     let rows: i64 = source.database.query_one(count, &[]).await?.get(0);
-    let mut pairs = Vec::new();
+    let mut worker = None;
+    if !options.without_debezium {
+        worker = Some(Worker::start(&servers).await?);
+    }
+    let (mut tidewaters, mut selects, mut debeziums) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..=options.pairs {
         let tidewater = tidewater(&servers, &source, options.workers, pair).await?;
         let select = select(&servers, &source).await?;
-        let note = if pair == 0 { " (warms)" } else { "" };
-        report::line(&format!(
-            "tidewater {:.2} s, {:.2} us CPU/row; select {:.2} s, {:.2} us; load {}{note}",
-            tidewater.seconds,
-            tidewater.cpu * 1e6 / rows as f64,
-            select.seconds,
-            select.cpu * 1e6 / rows as f64,
-            machine::load(),
-        ));
+        tell("tidewater", pair, rows, tidewater);
+        tell("select", pair, rows, select);
+        let mut debezium = None;
+        if let Some(worker) = &mut worker {
+            let run = self::debezium(&servers, &source, worker, options, pair).await?;
+            tell("debezium", pair, rows, run);
+            debezium = Some(run);
+        }
         if pair > 0 {
-            pairs.push((tidewater, select));
+            tidewaters.push(tidewater);
+            selects.push(select);
+            debeziums.extend(debezium);
         }
     }
-    let ratio = median(pairs.iter().map(|(one, other)| other.seconds / one.seconds));
+    drop(worker);
+    let ratio_to = |others: &[Run]| {
+        let pairs = tidewaters.iter().zip(others);
+        median(pairs.map(|(one, other)| other.seconds / one.seconds))
+    };
     let report = json!({
         "name": "snapshot",
         "machine": machine::machine(),
@@ -102,9 +119,11 @@ async fn measure(options: &Options) -> Fallible<()> {
         },
         "load_before": load_before,
         "load_after": machine::load(),
-        "ratio_to_select": ratio,
-        "tidewater": of_runs(rows, pairs.iter().map(|(run, _)| *run).collect()),
-        "select": of_runs(rows, pairs.iter().map(|(_, run)| *run).collect()),
+        "ratio_to_select": ratio_to(&selects),
+        "ratio_to_debezium": (!debeziums.is_empty()).then(|| ratio_to(&debeziums)),
+        "tidewater": of_runs(rows, &tidewaters),
+        "select": of_runs(rows, &selects),
+        "debezium": (!debeziums.is_empty()).then(|| of_runs(rows, &debeziums)),
     });
     source.remove().await?;
     report::write("snapshot", &report)?;
@@ -174,8 +193,51 @@ async fn select(servers: &Servers, source: &Source) -> Fallible<Run> {
     })
 }
 
+/// One snapshot by Debezium, with a prefix of its own.
+async fn debezium(
+    servers: &Servers,
+    source: &Source,
+    worker: &mut Worker,
+    options: &Options,
+    run: usize,
+) -> Fallible<Run> {
+    let prefix = format!("{}_debezium_{run}", source.name);
+    let topic = format!("{prefix}.public.orders");
+    let count = "select count(*) from orders";
+    let rows: i64 = source.database.query_one(count, &[]).await?.get(0);
+    let consumer = servers.consumer()?;
+    worker
+        .snapshot(servers, &source.name, &prefix, options.workers)
+        .await?;
+    let (began, cpu) = (Instant::now(), process::cpu_seconds(worker.pid()));
+    let until = began + DEBEZIUM_PATIENCE;
+    // A topic that is being created has partitions without a leader.
+    while servers::records(&consumer, &topic).unwrap_or(0) < rows {
+        worker.check(until)?;
+        std::thread::sleep(LOOK * 20);
+    }
+    let ended = Run {
+        seconds: began.elapsed().as_secs_f64(),
+        cpu: process::cpu_seconds(worker.pid()) - cpu,
+        resident_peak: process::resident_peak_bytes(worker.pid()),
+    };
+    worker.remove(&prefix).await?;
+    servers.delete_topics(&prefix).await?;
+    Ok(ended)
+}
+
+fn tell(name: &str, pair: usize, rows: i64, run: Run) {
+    let note = if pair == 0 { " (warms)" } else { "" };
+    report::line(&format!(
+        "{name} {:.2} s, {:.2} us CPU/row; load {}{note}",
+        run.seconds,
+        run.cpu * 1e6 / rows as f64,
+        machine::load(),
+    ));
+}
+
 /// The medians of one contender's runs.
-fn of_runs(rows: i64, runs: Vec<Run>) -> Value {
+fn of_runs(rows: i64, runs: &[Run]) -> Value {
     let middle = |of: fn(&Run) -> f64| median(runs.iter().map(of));
     let (seconds, cpu) = (middle(|run| run.seconds), middle(|run| run.cpu));
     json!({
@@ -194,22 +256,29 @@ fn print(report: &Value) {
         "rows",
         "seconds",
         "rows/s",
-        "ratio",
+        "tidewater ÷",
         "CPU us/row",
         "peak MB",
     ];
-    let row = |name: &str, ratio: f64| {
+    let row = |name: &str, ratio: &str| {
         let number = |field: &str| report[name][field].as_f64().unwrap_or_default();
         vec![
             name.to_owned(),
             format!("{:.0}", number("rows")),
             format!("{:.2}", number("seconds")),
             format!("{:.0}", number("rows_per_second")),
-            format!("{ratio:.2}"),
+            ratio.to_owned(),
             format!("{:.2}", number("cpu_us_per_row")),
             format!("{:.1}", number("rss_peak_bytes") / 1e6),
         ]
     };
-    let ratio = report["ratio_to_select"].as_f64().unwrap_or_default();
-    report::table(&heads, &[row("tidewater", ratio), row("select", 1.0)]);
+    let ratio = |other: &str| {
+        let ratio = report[format!("ratio_to_{other}")].as_f64();
+        ratio.map(|ratio| format!("{ratio:.2}"))
+    };
+    let mut rows = vec![row("tidewater", "")];
+    for other in ["select", "debezium"] {
+        rows.extend(ratio(other).map(|ratio| row(other, &ratio)));
+    }
+    report::table(&heads, &rows);
 }

@@ -6,6 +6,7 @@
     reason = "each benchmark is a program of its own and uses its part"
 )]
 
+pub(crate) mod debezium;
 pub(crate) mod machine;
 pub(crate) mod process;
 pub(crate) mod replicator;

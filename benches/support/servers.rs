@@ -1,12 +1,18 @@
 //! The servers that `scripts/with-servers` has started.
 
+use std::time::Duration;
+
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::MetadataTopic;
 use tidewater::connection::Connection;
 
 use super::Fallible;
+
+/// For Kafka to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How they are reached.
 pub(crate) struct Servers {
@@ -91,18 +97,28 @@ impl Servers {
 
     /// Deletes every topic whose name begins with `prefix` or with the position topics' part before it.
     pub(crate) async fn delete_topics(&self, prefix: &str) -> Fallible<()> {
-        let metadata = self
-            .consumer()?
-            .fetch_metadata(None, std::time::Duration::from_secs(10))?;
+        let metadata = self.consumer()?.fetch_metadata(None, PATIENCE)?;
         let position = format!("__tidewater.{prefix}");
         let names: Vec<&str> = metadata
             .topics()
             .iter()
-            .map(rdkafka::metadata::MetadataTopic::name)
+            .map(MetadataTopic::name)
             .filter(|name| name.starts_with(prefix) || name.starts_with(&position))
             .collect();
         let admin: AdminClient<DefaultClientContext> = self.client().create()?;
         admin.delete_topics(&names, &AdminOptions::new()).await?;
         Ok(())
     }
+}
+
+/// Records of a topic without transactions; none before it is there.
+pub(crate) fn records(consumer: &BaseConsumer, topic: &str) -> Fallible<i64> {
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE)?;
+    let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+    partitions
+        .map(|partition| {
+            let (low, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE)?;
+            Ok(high - low)
+        })
+        .sum()
 }

@@ -296,7 +296,7 @@ fn truncates_and_messages() {
 /// What a real server wrote: 8 bytes of LSN, 4 of length, the message, and so on.
 #[test]
 fn a_captured_stream_has_the_messages_that_were_asked_for() {
-    let mut rest = &include_bytes!("../../../benches/capture/stream.bin")[..];
+    let mut rest = &include_bytes!("../../../benches/capture/orders.bin")[..];
     let mut counts = std::collections::BTreeMap::new();
     while let [_, _, _, _, _, _, _, _, a, b, c, d, after @ ..] = rest {
         let (message, after) = after.split_at(u32::from_be_bytes([*a, *b, *c, *d]) as usize);

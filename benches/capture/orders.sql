@@ -1,7 +1,7 @@
 -- Makes the capture that the benches replay: the bytes of pgoutput for the ten-column table, as a real
 -- server wrote them. Run it in an empty database of a server with wal_level=logical:
 --
---     psql -Atq -f benches/capture/stream.sql | xxd -r -p > benches/capture/stream.bin
+--     psql -Atq -f benches/capture/orders.sql | xxd -r -p > benches/capture/orders.bin
 --
 -- Each message is 8 bytes of LSN, 4 bytes of length and the message itself. Ten transactions of 100
 -- inserts, then one of 100 updates and one of 50 deletes.
