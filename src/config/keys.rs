@@ -112,6 +112,12 @@ pub const KEYS: &[Key] = &[
         "what becomes of the rows of a table that joins the publication later; never read with snapshot = never",
     ),
     key(
+        "source.column_lists",
+        "false",
+        "true, false",
+        "whether a publication that tidewater manages lists the captured columns, from PostgreSQL 15 on",
+    ),
+    key(
         "source.publication_interval",
         "10s",
         "100ms to 1h",

@@ -101,6 +101,7 @@ fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
         "source.added_tables",
         &[("read", AddedTables::Read), ("stream", AddedTables::Stream)],
     );
+    let column_lists = column_lists(resolver, snapshot, added_tables);
     let publication_interval = resolver.duration("source.publication_interval", "100ms", "1h");
     let decoding = resolver.number("source.decoding_memory_bytes", 64 << 10, 2_147_482_624);
     let heartbeat = resolver.duration("source.heartbeat_interval", "0s", "5m");
@@ -123,12 +124,33 @@ fn source(resolver: &mut Resolver<'_>) -> Option<Source> {
         snapshot_workers: u16::try_from(snapshot_workers?).ok()?,
         snapshot_rows_per_second: u64::try_from(snapshot_rows?).ok().filter(|rows| *rows > 0),
         added_tables: added_tables?,
+        column_lists: column_lists?,
         publication_interval: publication_interval?,
         decoding_memory_bytes: u64::try_from(decoding?).ok()?,
         heartbeat_interval: heartbeat?,
         start_timeout: start_timeout?,
         on_too_large: on_too_large?,
     })
+}
+
+fn column_lists(
+    resolver: &mut Resolver<'_>,
+    snapshot: Option<SnapshotMode>,
+    added: Option<AddedTables>,
+) -> Option<bool> {
+    let lists = resolver.choice("source.column_lists", &[("true", true), ("false", false)])?;
+    let reads = match snapshot? {
+        SnapshotMode::Initial | SnapshotMode::WhenNeeded => added? == AddedTables::Read,
+        SnapshotMode::Never | SnapshotMode::Only => false,
+    };
+    if lists && !reads {
+        resolver.conflict(
+            "source.column_lists",
+            "a table that gets another column has to be read again, and nothing is".to_owned(),
+            "set source.added_tables = \"read\" and source.snapshot = \"initial\" or \"when-needed\"",
+        );
+    }
+    Some(lists)
 }
 
 fn kafka(resolver: &mut Resolver<'_>) -> Option<Kafka> {

@@ -60,6 +60,8 @@ pub struct Source {
     pub snapshot_rows_per_second: Option<u64>,
     /// What becomes of the rows of a table that joins the publication later.
     pub added_tables: AddedTables,
+    /// Whether a managed publication lists the captured columns.
+    pub column_lists: bool,
     /// How often the publication is looked at for tables that joined or left.
     pub publication_interval: Duration,
     /// Server memory for decoding before it spills to disk, bytes (`logical_decoding_work_mem`).

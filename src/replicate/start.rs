@@ -10,7 +10,7 @@
 //! 5. After START_REPLICATION, and before the first status, the slot is read again: if it is past our
 //!    position the server has skipped data without a word.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -117,6 +117,8 @@ pub(super) struct Opening<'a> {
     pub(super) ad_hoc: AdHocRecords,
     /// What is recorded of the publication's tables.
     pub(super) members: MemberRecords,
+    /// Those that got another column list, with what had put them into the publication before.
+    relisted: HashMap<u32, String>,
     pub(super) found: PositionFound,
     /// The row store that goes on, or has begun.
     pub(super) stored: Option<Stored>,
@@ -142,8 +144,7 @@ impl<'a> Opening<'a> {
         let catalog = connection::connect(&source.connection).await?;
         let patterns = Patterns::new(&source.tables).map_err(Error::Patterns)?;
         let writer = primary::of(source, &server);
-        let publication =
-            primary::ensure_publication(writer, &catalog, &source.publication, &patterns).await?;
+        let (publication, relisted) = publish(context, writer, &catalog, &patterns).await?;
 
         let position_topic = topics::position(&kafka.prefix, &source.slot);
         admin
@@ -190,6 +191,7 @@ impl<'a> Opening<'a> {
             progress: recorded.progress,
             ad_hoc: recorded.ad_hoc,
             members: recorded.members,
+            relisted,
             found,
             stored: None,
         }))
@@ -344,7 +346,9 @@ impl<'a> Opening<'a> {
         }
         let records = std::mem::take(&mut self.members);
         let (source, kafka) = (self.context.source()?, self.context.kafka()?);
-        Watch::new(&self.context.settings, source, &kafka.prefix, records, news)
+        let relisted = std::mem::take(&mut self.relisted);
+        let settings = &self.context.settings;
+        Watch::new(settings, source, &kafka.prefix, records, relisted, news)
     }
 
     /// Starts the walsender at the point, and checks that it can serve it.
@@ -465,6 +469,25 @@ async fn inspect(control: &Database, source: &Source) -> Result<Server, Error> {
     server.check(slot.is_some())?;
     server.check_standby(source.slot_failover, source.writes_itself())?;
     Ok(server)
+}
+
+/// The publication as it is to be, and those of its tables that got another column list.
+async fn publish(
+    context: &Context,
+    writer: Option<&Connection>,
+    catalog: &Database,
+    patterns: &Patterns,
+) -> Result<(Publication, HashMap<u32, String>), Error> {
+    let (source, settings) = (context.source()?, &context.settings);
+    let name = &source.publication;
+    let publication = primary::ensure_publication(writer, catalog, name, patterns).await?;
+    let mut told = HashSet::new();
+    let relisted = members::list_columns(settings, source, catalog, &mut told).await?;
+    if relisted.is_empty() {
+        return Ok((publication, relisted));
+    }
+    let publication = postgres::check_publication(catalog, name, patterns).await?;
+    Ok((publication, relisted))
 }
 
 /// Start-up options beside those that every session has, which fix how values look.

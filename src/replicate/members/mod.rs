@@ -9,14 +9,16 @@
 //! read by the machinery of ad hoc snapshots. One that was taken out and put in again has lost changes: so what puts
 //! a table into the publication is recorded, too, and none of it is the same then.
 
+mod lists;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::ad_hoc::Found;
 use crate::kafka::{Entry, Member, MemberRecords};
 use crate::postgres::PublishedTable;
 
+pub(crate) use lists::list_columns;
 pub(crate) use watch::Watch;
 
 /// What the stream has to record, and to read.
@@ -132,6 +134,16 @@ impl Members {
         Some(member.entry(oid))
     }
 
+    /// Those of the tables with another column list that were known with the one before. `relisted`: what had put them
+    /// into the publication then.
+    fn only_relisted(&self, relisted: HashMap<u32, String>) -> impl Iterator<Item = u32> {
+        let known = |(oid, before): &(u32, String)| {
+            let member = self.known.get(oid).filter(|member| !member.left);
+            member.is_some_and(|member| member.through.contains(before))
+        };
+        relisted.into_iter().filter(known).map(|(oid, _)| oid)
+    }
+
     fn name(&self, oid: u32) -> &str {
         let member = self.known.get(&oid);
         member.map_or("", |member| member.table.as_str())
@@ -218,6 +230,15 @@ mod tests {
         members.admit(&both);
         let schema = table(1, "a", &["schema 21"]);
         assert_eq!(members.compare(&[schema]).altered, only(1));
+    }
+
+    #[test]
+    fn what_only_got_another_list_was_known_before_it() {
+        let members = known(&[table(1, "a", &["table 11"]), table(2, "b", &["table 12"])]);
+        let relisted = [(1, "table 11"), (2, "table 15"), (3, "table 13")];
+        let relisted = relisted.map(|(oid, before)| (oid, before.to_owned()));
+        let relisted = HashMap::from(relisted);
+        assert_eq!(members.only_relisted(relisted).collect::<Vec<_>>(), [1]);
     }
 
     #[test]

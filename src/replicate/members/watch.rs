@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::lists::{self, Open};
 use super::{Compared, Members, News, member};
 use crate::config::settings::{AddedTables, Settings, SnapshotMode, Source};
 use crate::connection::{self, Database};
@@ -25,7 +26,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 /// How often it is said whom a table waits for.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a lock may be waited for while a table is looked at: others wait behind it.
-const LOCK_TIMEOUT: &str = "set lock_timeout = '2s'; set row_security = off";
+pub(super) const LOCK_TIMEOUT: &str = "set lock_timeout = '2s'; set row_security = off";
 
 /// Looks at the publication, and tells the stream what has changed.
 pub(crate) struct Watch<'a> {
@@ -41,6 +42,10 @@ pub(crate) struct Watch<'a> {
     refused: bool,
     /// Those that were told of.
     told: HashSet<u32>,
+    /// Tables that only got another column list: they have lost no change.
+    relisted: HashSet<u32>,
+    /// What was told of columns that are published and not captured, or the reverse.
+    open: Open,
     /// Why tables are not in the publication that `source.tables` matches, and when they were looked for last.
     refusals: HashMap<u32, String>,
     extended: Instant,
@@ -62,18 +67,22 @@ impl<'a> Watch<'a> {
         source: &'a Source,
         prefix: &'a str,
         records: MemberRecords,
+        relisted: HashMap<u32, String>,
         news: UnboundedSender<News>,
     ) -> Result<Watch<'a>, Error> {
+        let members = Members::new(records);
         Ok(Watch {
+            relisted: members.only_relisted(relisted).collect(),
             settings,
             source,
             prefix,
             patterns: Patterns::new(&source.tables).map_err(Error::Patterns)?,
-            members: Members::new(records),
+            members,
             news,
             waiting: BTreeMap::new(),
             refused: false,
             told: HashSet::new(),
+            open: Open::default(),
             refusals: HashMap::new(),
             extended: Instant::now(),
             digest: None,
@@ -102,6 +111,9 @@ impl<'a> Watch<'a> {
     }
 
     async fn look(&mut self, database: &Database) -> Result<(), Error> {
+        let relisted = lists::list_columns(self.settings, self.source, database, &mut self.open);
+        let relisted = relisted.await?;
+        self.relisted.extend(self.members.only_relisted(relisted));
         let digest = postgres::publication_digest(database, &self.source.publication).await?;
         let changed = self.digest.as_ref() != Some(&digest);
         let again = !self.refusals.is_empty() && self.extended.elapsed() >= NOTICE_INTERVAL;
@@ -114,13 +126,14 @@ impl<'a> Watch<'a> {
         let published = self.published(database).await?;
         let compared = self.members.compare(&published);
         let readable = self.readable(database, &compared, &published).await?;
+        let is_void = |id| compared.joined.get(&id) == Some(&true) && !self.relisted.contains(&id);
         let mut admitted = Vec::new();
         let mut read = BTreeSet::new();
         for table in published
             .iter()
             .filter(|table| readable.contains(&table.id))
         {
-            let void = compared.joined.get(&table.id) == Some(&true);
+            let void = is_void(table.id);
             if self.reads() && (void || !is_empty(database, table).await) {
                 read.insert(table.id);
             }
@@ -135,12 +148,11 @@ impl<'a> Watch<'a> {
         let asked = |table: &PublishedTable| read.contains(&table.id);
         let selection = &self.settings.selection;
         let found = Found::of(&published, asked, selection, self.prefix).into_iter();
-        let void = |oid| compared.joined.get(&oid) == Some(&true);
         let mut news = News {
             read: found
                 .map(|found| {
-                    let is_void = void(found.oid());
-                    found.void(is_void)
+                    let void = is_void(found.oid());
+                    found.void(void)
                 })
                 .collect(),
             entries: Vec::new(),
@@ -148,6 +160,7 @@ impl<'a> Watch<'a> {
         for oid in &compared.left {
             tracing::info!(table = %self.members.name(*oid), "a table has left the publication");
             news.entries.extend(self.members.leave(*oid));
+            self.relisted.remove(oid);
         }
         for table in admitted {
             if compared.joined.contains_key(&table.id) && !read.contains(&table.id) {
@@ -155,6 +168,7 @@ impl<'a> Watch<'a> {
             }
             news.entries.extend(self.members.admit(table));
             self.waiting.remove(&table.id);
+            self.relisted.remove(&table.id);
         }
         if !news.entries.is_empty() {
             // It fails only when the stream has ended.
