@@ -1,7 +1,7 @@
 # Everything a newcomer needs. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix soak many bench fuzz fmt lint clean install
+.PHONY: help demo test matrix soak many volume bench fuzz fmt lint clean install
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,10 @@ soak: install ## Kill a snapshot of ROWS=20000000 rows ten times, and compare
 many: install ## Read and stream TABLES=10000 tables through one topic, within the bound of memory
 	TIDEWATER_TEST_TABLES=$(or $(TABLES),10000) scripts/with-servers \
 		cargo test --locked --test it -- --ignored --nocapture bounds::many
+
+volume: install ## Publish one transaction of ROWS=10000000 rows within the bound of memory, and compare
+	TIDEWATER_TEST_TRANSACTION_ROWS=$(or $(ROWS),10000000) scripts/with-servers \
+		cargo test --locked --release --test it -- --ignored --nocapture faults::volume
 
 bench: install ## Measure; BENCH=drain|snapshot|latency|encode|decode|types for one of them
 	@scripts/bench $(BENCH)
