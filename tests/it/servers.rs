@@ -25,7 +25,10 @@ fn start() -> Servers {
         echo $TIDEWATER_TEST_DIRECTORY $TIDEWATER_TEST_KAFKA_PID $postmaster $$ $!
         wait";
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut script = Command::new(root.join("scripts/with-servers"))
+    // A shell ignores interrupts in what it starts in the background, and so would all below it.
+    let mut script = Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(root.join("scripts/with-servers"))
         .args(["bash", "-c", command])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
