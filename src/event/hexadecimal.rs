@@ -10,6 +10,17 @@ pub(super) fn write(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend(nibbles.map(digit));
 }
 
+/// Appends the byte of each two digits.
+pub(super) fn read(digits: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return Err(Unexpected);
+    };
+    for [high, low] in pairs {
+        out.push(value(*high)? << 4 | value(*low)?);
+    }
+    Ok(())
+}
+
 /// The value of a digit, large or small.
 #[inline]
 pub(super) fn value(digit: u8) -> Result<u8, Unexpected> {
@@ -32,10 +43,9 @@ mod tests {
         write(&bytes, &mut digits);
         assert!(digits.starts_with(b"000102") && digits.ends_with(b"feff"));
         for digits in [digits.clone(), digits.to_ascii_uppercase()] {
-            let (pairs, rest) = digits.as_chunks::<2>();
-            let read = |[high, low]: &[u8; 2]| value(*high).unwrap() << 4 | value(*low).unwrap();
-            assert!(rest.is_empty());
-            assert_eq!(pairs.iter().map(read).collect::<Vec<_>>(), bytes);
+            let mut found = Vec::new();
+            read(&digits, &mut found).unwrap();
+            assert_eq!(found, bytes);
         }
         assert_eq!(value(b'g'), Err(Unexpected));
     }

@@ -491,14 +491,7 @@ fn expand(text: &[u8], out: &mut Vec<u8>) -> bool {
 /// Appends the bytes of `\x00ff10`.
 fn decode(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpected> {
     let digits = text.strip_prefix(b"\\x").ok_or(Unexpected)?;
-    let (pairs, rest) = digits.as_chunks::<2>();
-    if !rest.is_empty() {
-        return Err(Unexpected);
-    }
-    for [high, low] in pairs {
-        out.push(hexadecimal::value(*high)? << 4 | hexadecimal::value(*low)?);
-    }
-    Ok(())
+    hexadecimal::read(digits, out)
 }
 
 #[cfg(test)]

@@ -33,12 +33,7 @@ pub(super) fn bytea(
         BinaryHandling::Base64UrlSafe => {
             let digits = text.strip_prefix(b"\\x").ok_or(Unexpected)?;
             scratch.clear();
-            let (pairs, []) = digits.as_chunks::<2>() else {
-                return Err(Unexpected);
-            };
-            for [high, low] in pairs {
-                scratch.push(hexadecimal::value(*high)? << 4 | hexadecimal::value(*low)?);
-            }
+            hexadecimal::read(digits, scratch)?;
             url_safe(scratch, out);
             Ok(())
         }

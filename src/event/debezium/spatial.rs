@@ -13,13 +13,8 @@ pub(super) fn write(
     scratch: &mut Vec<u8>,
     out: &mut Vec<u8>,
 ) -> Result<(), Unexpected> {
-    let (pairs, []) = text.as_chunks::<2>() else {
-        return Err(Unexpected);
-    };
     scratch.clear();
-    for [high, low] in pairs {
-        scratch.push(hexadecimal::value(*high)? << 4 | hexadecimal::value(*low)?);
-    }
+    hexadecimal::read(text, scratch)?;
     let reference_system = reference_system(scratch)?;
     out.extend_from_slice(b"{\"wkb\":");
     base64(scratch, out);
