@@ -570,7 +570,27 @@ impl Encoder {
         headers: Range<u32>,
         out: &mut Batch,
     ) -> Result<(), EncodeError> {
-        let bytes = key.as_ref().map_or(0, ExactSizeIterator::len) + value.len();
+        let record = Record {
+            topic: plan.topic,
+            partition: None,
+            timestamp_ms: None,
+            key,
+            value: Some(value),
+            headers,
+        };
+        self.push(plan, record, out)
+    }
+
+    /// Appends a record, unless Kafka has no room for it.
+    #[inline]
+    pub(super) fn push(
+        &self,
+        plan: &Plan,
+        record: Record,
+        out: &mut Batch,
+    ) -> Result<(), EncodeError> {
+        let length = |part: &Option<Range<usize>>| part.as_ref().map_or(0, ExactSizeIterator::len);
+        let bytes = length(&record.key) + length(&record.value);
         let bytes_max = self.format.record_bytes_max;
         if bytes > bytes_max {
             return Err(EncodeError::RecordTooLarge {
@@ -579,15 +599,7 @@ impl Encoder {
                 bytes_max,
             });
         }
-        let topic = plan.topic;
-        out.records.push(Record {
-            topic,
-            partition: None,
-            timestamp_ms: None,
-            key,
-            value: Some(value),
-            headers,
-        });
+        out.records.push(record);
         Ok(())
     }
 }

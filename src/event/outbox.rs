@@ -300,24 +300,16 @@ impl Encoder {
         let key = self.end_routed(plan, frame, start, out)?;
         let value = self.routed_value(plan, routing, target, row, out)?;
         let headers = self.routed_headers(plan, routing, (op, change), row, out)?;
-        let bytes = key.len() + value.as_ref().map_or(0, ExactSizeIterator::len);
-        let bytes_max = self.format.record_bytes_max;
-        if bytes > bytes_max {
-            return Err(EncodeError::RecordTooLarge {
-                of: plan.titled(),
-                bytes,
-                bytes_max,
-            });
-        }
-        self.count(plan);
-        out.records.push(Record {
+        let record = Record {
             topic: target.topic,
             partition,
             timestamp_ms,
             key: Some(key),
             value,
             headers,
-        });
+        };
+        self.push(plan, record, out)?;
+        self.count(plan);
         Ok(())
     }
 
