@@ -5,8 +5,9 @@ use std::time::Instant;
 use super::encoding::Encoding;
 use super::reader::Order;
 use super::{AdHoc, Doing, NOTICE_INTERVAL, Window};
-use crate::event::{Batch, Change, Lsn, Position, SnapshotRead};
+use crate::event::{Batch, Change, Encoder, Lsn, Position, SnapshotRead};
 use crate::replicate::Error;
+use crate::replicate::capture::CapturedTable;
 use crate::telemetry;
 
 impl AdHoc {
@@ -52,17 +53,7 @@ impl AdHoc {
             exported_at_us: now_us,
         });
         let before = out.records.len();
-        let change = Change {
-            lsn: resume,
-            ordinal: 0,
-            now_us,
-        };
-        self.encoder
-            .truncate(&captured.plan, change, captured.partitions, out)
-            .map_err(|source| Error::Encode {
-                lsn: resume,
-                source,
-            })?;
+        void(&mut self.encoder, captured, (resume, now_us), out)?;
         if out.records.len() == before {
             tracing::warn!(
                 table = %table.description.published.table,
@@ -93,16 +84,8 @@ impl AdHoc {
             position,
             exported_at_us: part.read_at_us,
         });
-        let failed = |source| Error::Encode { lsn: point, source };
         if first {
-            let change = Change {
-                lsn: point,
-                ordinal: 0,
-                now_us,
-            };
-            self.encoder
-                .truncate(&captured.plan, change, captured.partitions, out)
-                .map_err(failed)?;
+            void(&mut self.encoder, captured, (point, now_us), out)?;
         }
         let mut encoding = Encoding {
             encoder: &mut self.encoder,
@@ -114,7 +97,7 @@ impl AdHoc {
         // What was there before is voided by now: a row that cannot be encoded ends the stream.
         let mut rows = part.rows.left();
         rows.try_for_each(|row| encoding.append(row, out))
-            .map_err(failed)?;
+            .map_err(|source| Error::Encode { lsn: point, source })?;
         drop(rows);
         let rows = part.rows.read();
         telemetry::snapshot_rows(rows);
@@ -220,4 +203,21 @@ impl AdHoc {
             );
         }
     }
+}
+
+/// Appends a truncate, which voids what the topic shows of a table.
+fn void(
+    encoder: &mut Encoder,
+    captured: &CapturedTable,
+    (lsn, now_us): (Lsn, i64),
+    out: &mut Batch,
+) -> Result<(), Error> {
+    let change = Change {
+        lsn,
+        ordinal: 0,
+        now_us,
+    };
+    encoder
+        .truncate(&captured.plan, change, captured.partitions, out)
+        .map_err(|source| Error::Encode { lsn, source })
 }
