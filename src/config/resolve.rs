@@ -14,6 +14,7 @@ use super::settings::{
     AddedTables, Delivery, Http, Kafka, OnTooLarge, Retail, Settings, Sink, SnapshotMode, Source,
 };
 use crate::connection::Connection;
+use crate::event::is_topic_character;
 use crate::event::selection::Selection;
 use crate::step::StepSettings;
 
@@ -155,9 +156,7 @@ fn column_lists(
 
 fn kafka(resolver: &mut Resolver<'_>) -> Option<Kafka> {
     let brokers = resolver.brokers("kafka.brokers");
-    let prefix = resolver.name("kafka.prefix", 100, |c| {
-        c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
-    });
+    let prefix = resolver.name("kafka.prefix", 100, is_topic_character);
     let partitions = resolver.number("kafka.partitions", 1, 10_000);
     let replication = resolver.optional_number("kafka.replication_factor", 1, 100);
     let delivery = resolver.choice(

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::outbox::outbox;
 use super::resolve::Resolver;
-use crate::event::NameAdjustment;
 use crate::event::selection::{
     Columns, Messages, Pattern, Policy, Route, Selection, Transform, TransformRule, digest,
 };
+use crate::event::{NameAdjustment, TOPIC_BYTES_MAX, is_topic_character};
 
 /// Longest mask, characters.
 const MASK_MAX: i64 = 1_000;
@@ -194,6 +194,5 @@ pub(super) fn is_topic(text: &str, placeholders: &[&str]) -> bool {
     let plain = placeholders
         .iter()
         .fold(text.to_owned(), |text, name| text.replace(name, ""));
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    text.len() <= 249 && plain.chars().all(allowed)
+    text.len() <= TOPIC_BYTES_MAX && plain.chars().all(is_topic_character)
 }

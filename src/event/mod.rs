@@ -70,7 +70,7 @@ pub use outbox::Target;
 pub use plan::Plan;
 pub use position::{Epoch, ParsePositionError, Position};
 pub use row::{Column, OldRow, Row};
-pub use schema::topic_characters;
+pub use schema::{TOPIC_BYTES_MAX, is_topic_character, topic_characters};
 pub use shape::{DELETED_FIELD, Flat, FlatDeletes, Shape, UNAVAILABLE, UnchangedFormat};
 pub use table::{ColumnFacts, ColumnShape, ReplicaIdentity, Table, TypeShape, record_key};
 pub use transaction::{Boundary, Outline};

@@ -19,8 +19,8 @@ mod routed;
 
 pub(super) use connect::render as render_connect;
 pub(super) use event::{message_schemas, transaction_schemas};
-pub use record::topic_characters;
 pub(super) use record::{Described, Schemas, schemas};
+pub use record::{TOPIC_BYTES_MAX, is_topic_character, topic_characters};
 pub(super) use routed::{RoutedSchemas, routed_schemas};
 
 /// A type with everything that is said of it.

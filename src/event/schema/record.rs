@@ -65,12 +65,18 @@ pub(in crate::event) fn schemas(
     Schemas { key, value }
 }
 
-/// Kafka allows letters, digits, dot, underscore and hyphen in a topic's name; anything else becomes an
-/// underscore.
+/// Longest name of a topic that Kafka allows, bytes.
+pub const TOPIC_BYTES_MAX: usize = 249;
+
+/// Kafka allows letters, digits, dot, underscore and hyphen in a topic's name.
+pub fn is_topic_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// A name for a topic: what Kafka does not allow becomes an underscore.
 pub fn topic_characters(name: &str) -> String {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     name.chars()
-        .map(|c| if allowed(c) { c } else { '_' })
+        .map(|c| if is_topic_character(c) { c } else { '_' })
         .collect()
 }
 

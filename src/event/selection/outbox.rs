@@ -6,9 +6,8 @@ use super::pattern::Pattern;
 use super::transform::Transform;
 use super::{SelectionError, full_name};
 use crate::event::table::{ColumnShape, Table, TypeShape};
+use crate::event::{TOPIC_BYTES_MAX, is_topic_character};
 
-/// Longest name that Kafka allows, bytes.
-const TOPIC_BYTES_MAX: usize = 249;
 /// So much of a value is shown in errors, characters.
 const SHOWN: usize = 100;
 
@@ -156,12 +155,11 @@ impl Outbox {
     /// The topic of a row.
     pub fn topic(&self, routed: &Routed<'_>) -> Result<String, RouteError> {
         let topic = self.templated(routed);
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let why = if topic.is_empty() {
             "which is no name"
         } else if topic.len() > TOPIC_BYTES_MAX {
             "which is longer than the 249 characters that Kafka allows"
-        } else if !topic.chars().all(allowed) {
+        } else if !topic.chars().all(is_topic_character) {
             "but Kafka allows letters, digits, . _ and - alone"
         } else if topic == "." || topic == ".." {
             "which Kafka does not allow"
