@@ -21,13 +21,5 @@ call place_orders(10, 100);
 update orders set quantity = quantity + 1 where order_id <= 100;
 delete from orders where order_id > 950;
 
-select
-  encode(
-    int8send((lsn - '0/0')::bigint) || int4send(length(data)) || data,
-    'hex'
-  )
-from pg_logical_slot_get_binary_changes(
-  'capture', null, null, 'proto_version', '1', 'publication_names', 'capture'
-);
-
-select from pg_drop_replication_slot('capture');
+\set slot capture
+\ir captured.sql

@@ -59,13 +59,5 @@ call put_samples(2);
 update samples set number = number + 1 where id <= 50;
 delete from samples where id > 175;
 
-select
-  encode(
-    int8send((lsn - '0/0')::bigint) || int4send(length(data)) || data,
-    'hex'
-  )
-from pg_logical_slot_get_binary_changes(
-  'capture_types', null, null, 'proto_version', '1', 'publication_names', 'capture_types'
-);
-
-select from pg_drop_replication_slot('capture_types');
+\set slot capture_types
+\ir captured.sql
