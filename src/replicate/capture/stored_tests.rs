@@ -1,10 +1,8 @@
 //! A start within a transaction that was published in part, with a row store that is behind.
 
 use super::*;
-use crate::config::settings::{MissingRows, RowStore as Settings};
 use crate::event::{Format, SourceName};
-use crate::postgres::Patterns;
-use crate::replicate::row_store::{Owner, Recorded, StoreFile};
+use crate::replicate::row_store::{StoreFile, example};
 use crate::step::Steps;
 
 const TABLE: u32 = 7;
@@ -13,22 +11,9 @@ const COMMIT_LSN: u64 = 1000;
 
 /// Published is a transaction's second change, and stored what came before the transaction.
 fn capture(directory: &std::path::Path) -> Capture {
-    let settings = Settings {
-        path: directory.join("store"),
-        bytes_max: 1 << 30,
-        cache_bytes: 1 << 20,
-        tables: Patterns::new(&["*.*".to_owned()]).unwrap(),
-        missing: MissingRows::Refuse,
-    };
-    let owner = Owner {
-        system_id: "7".to_owned(),
-        database: "shop".to_owned(),
-        prefix: "retail".to_owned(),
-        slot: "tidewater".to_owned(),
-        epoch: 1,
-    };
+    let settings = example::settings(directory, 1 << 30);
     let file = StoreFile::create(&settings).unwrap();
-    let stored = Recorded::new(owner, Point::from(Lsn(100)));
+    let stored = example::recorded(100);
     let rows = RowStore::new(file, stored, &settings, Steps::default()).unwrap();
     let source = SourceName {
         prefix: "retail".to_owned(),

@@ -2,29 +2,9 @@
 
 use std::io::{Seek, SeekFrom, Write};
 
+use super::super::example::{recorded, settings};
 use super::*;
 use crate::postgres::Partition;
-
-fn settings(directory: &Path, bytes_max: u64) -> Settings {
-    Settings {
-        path: directory.join("store"),
-        bytes_max,
-        cache_bytes: 1 << 20,
-        tables: crate::postgres::Patterns::new(&["*.*".to_owned()]).unwrap(),
-        missing: crate::config::settings::MissingRows::Refuse,
-    }
-}
-
-fn recorded(resume: u64) -> Recorded {
-    let owner = Owner {
-        system_id: "7".to_owned(),
-        database: "shop".to_owned(),
-        prefix: "retail".to_owned(),
-        slot: "tidewater".to_owned(),
-        epoch: 1,
-    };
-    Recorded::new(owner, Point::from(Lsn(resume)))
-}
 
 fn put(file: &StoreFile, entries: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Error> {
     let entries = entries.iter();

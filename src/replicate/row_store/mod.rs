@@ -20,6 +20,8 @@ mod bounded;
 mod changes;
 mod entry;
 mod error;
+#[cfg(test)]
+pub(super) mod example;
 mod feed;
 mod file;
 mod layout;
