@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use tidewater::connection::connect;
 
-use super::run::{confirmed, position};
+use super::run::{JSON_CONVERTER, WITH_SCHEMAS, end, prefixes, start_connectors};
 use crate::model::{Record, read_topics};
-use crate::support::{self, Connector, Debezium, Tidewater, kafka_brokers, until};
+use crate::support::{self, Tidewater, kafka_brokers, until};
 
 const TABLES: &str = "
     create table outbox (
@@ -47,14 +47,6 @@ struct Mode {
     ours: &'static str,
     format: &'static str,
 }
-
-const JSON_CONVERTER: &str = "org.apache.kafka.connect.json.JsonConverter";
-const SCHEMAS: [(&str, &str); 4] = [
-    ("key.converter", JSON_CONVERTER),
-    ("key.converter.schemas.enable", "true"),
-    ("value.converter", JSON_CONVERTER),
-    ("value.converter.schemas.enable", "true"),
-];
 
 const MODES: &[Mode] = &[
     Mode {
@@ -105,7 +97,7 @@ const MODES: &[Mode] = &[
     Mode {
         name: "schemas",
         table: "plain",
-        theirs: &SCHEMAS,
+        theirs: &WITH_SCHEMAS,
         ours: "",
         format: "encoding = \"json-schema\"\n",
     },
@@ -113,10 +105,10 @@ const MODES: &[Mode] = &[
         name: "struct",
         table: "outbox",
         theirs: &[
-            SCHEMAS[0],
-            SCHEMAS[1],
-            SCHEMAS[2],
-            SCHEMAS[3],
+            WITH_SCHEMAS[0],
+            WITH_SCHEMAS[1],
+            WITH_SCHEMAS[2],
+            WITH_SCHEMAS[3],
             (
                 "table.fields.additional.placement",
                 "type:envelope:eventType,at:envelope,n:header",
@@ -255,15 +247,7 @@ async fn both_route_the_same_events() {
         .batch_execute(&ROWS.replace("$ID", "100"))
         .await
         .unwrap();
-    let names: Vec<(String, String)> = MODES
-        .iter()
-        .map(|_| {
-            (
-                support::unique("router_theirs"),
-                support::unique("router_ours"),
-            )
-        })
-        .collect();
+    let names = prefixes("router", MODES.len());
     let settings: Vec<Vec<(String, String)>> = MODES
         .iter()
         .zip(&names)
@@ -278,16 +262,7 @@ async fn both_route_the_same_events() {
                 .collect()
         })
         .collect();
-    let connectors: Vec<Connector<'_>> = names
-        .iter()
-        .zip(&borrowed)
-        .map(|((name, _), settings)| Connector {
-            name,
-            database: source.database(),
-            settings,
-        })
-        .collect();
-    let mut debezium = Debezium::start(&connectors);
+    let mut debezium = start_connectors(source.database(), &names, &borrowed);
     let mut replicators: Vec<Tidewater> = MODES
         .iter()
         .zip(&names)
@@ -324,23 +299,7 @@ async fn both_route_the_same_events() {
         .batch_execute(&ROWS.replace("$ID", "300"))
         .await
         .unwrap();
-    let end = position(&database).await;
-    for id in 1..=3 {
-        let marker = format!("insert into marker values ({id})");
-        database.batch_execute(&marker).await.unwrap();
-    }
-    for slot in names.iter().flat_map(|(theirs, ours)| [theirs, ours]) {
-        until(slot, async || {
-            debezium.assert_running();
-            assert!(replicators.iter_mut().all(Tidewater::is_running));
-            confirmed(&database, slot).await >= end
-        })
-        .await;
-    }
-    drop(debezium);
-    for replicator in replicators {
-        assert_eq!(replicator.terminate().code(), Some(0));
-    }
+    end(&database, debezium, replicators, &names).await;
     for (mode, (theirs, ours)) in MODES.iter().zip(&names) {
         let (theirs, mut ours) = (routed(theirs), routed(ours));
         if mode.name == "struct" {

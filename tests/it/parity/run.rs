@@ -25,16 +25,19 @@ pub(super) struct Mode {
     ours: &'static str,
 }
 
-/// What Debezium needs for schemas beside its values.
-const WITH_SCHEMAS: [(&str, &str); 6] = [
+/// What Debezium needs for schemas beside its keys and values.
+pub(super) const WITH_SCHEMAS: [(&str, &str); 4] = [
     ("key.converter", JSON_CONVERTER),
     ("key.converter.schemas.enable", "true"),
     ("value.converter", JSON_CONVERTER),
     ("value.converter.schemas.enable", "true"),
+];
+/// And beside its headers.
+const HEADERS_WITH_SCHEMAS: [(&str, &str); 2] = [
     ("header.converter", JSON_CONVERTER),
     ("header.converter.schemas.enable", "true"),
 ];
-const JSON_CONVERTER: &str = "org.apache.kafka.connect.json.JsonConverter";
+pub(super) const JSON_CONVERTER: &str = "org.apache.kafka.connect.json.JsonConverter";
 /// Without a list Debezium would read a partitioned table's rows twice.
 const NO_ROOT: (&str, &str) = ("table.exclude.list", "public.parted");
 
@@ -180,15 +183,7 @@ async fn run() -> BTreeMap<&'static str, Captured> {
     database.batch_execute(TABLES).await.unwrap();
     database.batch_execute(&rows(0)).await.unwrap();
 
-    let prefixes: Vec<(String, String)> = MODES
-        .iter()
-        .map(|_| {
-            (
-                support::unique("parity_theirs"),
-                support::unique("parity_ours"),
-            )
-        })
-        .collect();
+    let prefixes = prefixes("parity", MODES.len());
     let mut debezium = start_debezium(source.database(), &prefixes);
     let mut replicators = start_replicators(source.database(), &prefixes);
     for replicator in &mut replicators {
@@ -210,24 +205,7 @@ async fn run() -> BTreeMap<&'static str, Captured> {
     for batch in CHANGES.split("-- next\n") {
         database.batch_execute(batch).await.unwrap();
     }
-    let end = position(&database).await;
-    // Debezium confirms the transaction before the last one that it has written.
-    for id in 1..=3 {
-        let marker = format!("insert into marker values ({id})");
-        database.batch_execute(&marker).await.unwrap();
-    }
-    for slot in prefixes.iter().flat_map(|(theirs, ours)| [theirs, ours]) {
-        until(slot, async || {
-            debezium.assert_running();
-            assert!(replicators.iter_mut().all(Tidewater::is_running));
-            confirmed(&database, slot).await >= end
-        })
-        .await;
-    }
-    drop(debezium);
-    for replicator in replicators {
-        assert_eq!(replicator.terminate().code(), Some(0));
-    }
+    end(&database, debezium, replicators, &prefixes).await;
     MODES
         .iter()
         .zip(&prefixes)
@@ -239,6 +217,42 @@ async fn run() -> BTreeMap<&'static str, Captured> {
             (mode.name, captured)
         })
         .collect()
+}
+
+/// Slots and topics of both, for so many runs.
+pub(super) fn prefixes(name: &str, runs: usize) -> Vec<(String, String)> {
+    let both = |_| {
+        let side = |side: &str| support::unique(&format!("{name}_{side}"));
+        (side("theirs"), side("ours"))
+    };
+    (0..runs).map(both).collect()
+}
+
+/// Waits until both have written what was changed so far, and ends them. The database has a table `marker`.
+pub(super) async fn end(
+    database: &Database,
+    mut debezium: Debezium,
+    mut replicators: Vec<Tidewater>,
+    prefixes: &[(String, String)],
+) {
+    let end = position(database).await;
+    // Debezium confirms the transaction before the last one that it has written.
+    for id in 1..=3 {
+        let marker = format!("insert into marker values ({id})");
+        database.batch_execute(&marker).await.unwrap();
+    }
+    for slot in prefixes.iter().flat_map(|(theirs, ours)| [theirs, ours]) {
+        until(slot, async || {
+            debezium.assert_running();
+            assert!(replicators.iter_mut().all(Tidewater::is_running));
+            confirmed(database, slot).await >= end
+        })
+        .await;
+    }
+    drop(debezium);
+    for replicator in replicators {
+        assert_eq!(replicator.terminate().code(), Some(0));
+    }
 }
 
 /// The system's own server has PostGIS, from `scripts/install`; others may.
@@ -264,13 +278,23 @@ fn start_debezium(database: &str, prefixes: &[(String, String)]) -> Debezium {
             settings.extend_from_slice(mode.theirs);
             if mode.ours.contains("json-schema") {
                 settings.extend(WITH_SCHEMAS);
+                settings.extend(HEADERS_WITH_SCHEMAS);
             }
             settings
         })
         .collect();
+    start_connectors(database, prefixes, &settings)
+}
+
+/// A connector for each run, with settings of its own.
+pub(super) fn start_connectors(
+    database: &str,
+    prefixes: &[(String, String)],
+    settings: &[Vec<(&str, &str)>],
+) -> Debezium {
     let connectors: Vec<Connector<'_>> = prefixes
         .iter()
-        .zip(&settings)
+        .zip(settings)
         .map(|((name, _), settings)| Connector {
             name,
             database,
@@ -311,13 +335,13 @@ fn has_events(prefix: &str) -> bool {
     topics.contains_key(&topic)
 }
 
-pub(super) async fn position(database: &Database) -> Lsn {
+async fn position(database: &Database) -> Lsn {
     let now = "select pg_current_wal_lsn()::text";
     let now: String = database.query_one(now, &[]).await.unwrap().get(0);
     now.parse().unwrap()
 }
 
-pub(super) async fn confirmed(database: &Database, slot: &str) -> Lsn {
+async fn confirmed(database: &Database, slot: &str) -> Lsn {
     let slot = tidewater::postgres::read_slot(database, slot).await;
     let confirmed = slot.unwrap().and_then(|slot| slot.confirmed_flush_lsn);
     confirmed.unwrap_or(Lsn::ZERO)
