@@ -26,10 +26,10 @@ impl Tables {
         let name = outbox.topic(&routed)?;
         if !self.routed.contains(&name) {
             if let Some(holds) = self.holder(&name) {
-                return Err(outbox.taken(&routed, name, holds).into());
+                return Err(outbox.taken(&routed, &name, holds).into());
             }
             if self.routed.len() >= outbox.topics_max {
-                return Err(outbox.too_many(&routed, name).into());
+                return Err(outbox.too_many(&routed, &name).into());
             }
         }
         let spec = TopicSpec::events(&self.kafka, name.clone());

@@ -69,58 +69,16 @@ pub enum OnUpdate {
 
 /// A row that names no topic that it could be routed to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RouteError {
-    /// Kafka has no such topic.
-    #[error(
-        "table {table}: {value:?} in column {column} would be routed to topic {topic:?}, {why}: mend the row's \
-         writer or outbox.topic, and leave the table out of outbox.tables until the row is passed"
-    )]
-    Name {
-        /// Schema and table.
-        table: String,
-        /// Column of `outbox.route_by`.
-        column: String,
-        /// What it holds.
-        value: String,
-        /// What that makes.
-        topic: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// Something else is in that topic.
-    #[error(
-        "table {table}: {value:?} in column {column} would be routed to topic {topic}, which holds {holds}: \
-         choose another outbox.topic"
-    )]
-    Taken {
-        /// Schema and table.
-        table: String,
-        /// Column of `outbox.route_by`.
-        column: String,
-        /// What it holds.
-        value: String,
-        /// What that makes.
-        topic: String,
-        /// Whose it is.
-        holds: &'static str,
-    },
-    /// There are topics enough.
-    #[error(
-        "table {table}: {value:?} in column {column} needs topic {topic}, but there are {topics_max} routed \
-         topics already, the most that outbox.topics_max allows: raise it, or route by a column of fewer values"
-    )]
-    TooMany {
-        /// Schema and table.
-        table: String,
-        /// Column of `outbox.route_by`.
-        column: String,
-        /// What it holds.
-        value: String,
-        /// What that makes.
-        topic: String,
-        /// The bound.
-        topics_max: usize,
-    },
+#[error("table {table}: {value:?} in column {column} {why}")]
+pub struct RouteError {
+    /// Schema and table.
+    table: String,
+    /// Column of `outbox.route_by`.
+    column: String,
+    /// What it holds.
+    value: String,
+    /// What that makes, what is wrong with it, and the remedy.
+    why: String,
 }
 
 /// A row's place: its table, and what its column of `outbox.route_by` holds.
@@ -134,16 +92,6 @@ pub struct Routed<'a> {
     pub table: &'a str,
     /// The value.
     pub value: &'a str,
-}
-
-impl Routed<'_> {
-    fn full_name(&self) -> String {
-        format!("{}.{}", self.schema, self.table)
-    }
-
-    fn shown(&self) -> String {
-        self.value.chars().take(SHOWN).collect()
-    }
 }
 
 impl Outbox {
@@ -168,34 +116,40 @@ impl Outbox {
         } else {
             return Ok(topic);
         };
-        Err(RouteError::Name {
-            table: routed.full_name(),
-            column: self.route_by.clone(),
-            value: routed.shown(),
-            topic: topic.chars().take(SHOWN).collect(),
-            why,
-        })
+        let topic: String = topic.chars().take(SHOWN).collect();
+        Err(self.refused(
+            routed,
+            format!(
+                "would be routed to topic {topic:?}, {why}: mend the row's writer or outbox.topic, and leave the \
+                 table out of outbox.tables until the row is passed"
+            ),
+        ))
     }
 
     /// The error of a row whose topic holds something else.
-    pub fn taken(&self, routed: &Routed<'_>, topic: String, holds: &'static str) -> RouteError {
-        RouteError::Taken {
-            table: routed.full_name(),
-            column: self.route_by.clone(),
-            value: routed.shown(),
-            topic,
-            holds,
-        }
+    pub fn taken(&self, routed: &Routed<'_>, topic: &str, holds: &'static str) -> RouteError {
+        let why = format!(
+            "would be routed to topic {topic}, which holds {holds}: choose another outbox.topic"
+        );
+        self.refused(routed, why)
     }
 
     /// The error of a row whose topic would be one too many.
-    pub fn too_many(&self, routed: &Routed<'_>, topic: String) -> RouteError {
-        RouteError::TooMany {
-            table: routed.full_name(),
+    pub fn too_many(&self, routed: &Routed<'_>, topic: &str) -> RouteError {
+        let topics_max = self.topics_max;
+        let why = format!(
+            "needs topic {topic}, but there are {topics_max} routed topics already, the most that \
+             outbox.topics_max allows: raise it, or route by a column of fewer values"
+        );
+        self.refused(routed, why)
+    }
+
+    fn refused(&self, routed: &Routed<'_>, why: String) -> RouteError {
+        RouteError {
+            table: format!("{}.{}", routed.schema, routed.table),
             column: self.route_by.clone(),
-            value: routed.shown(),
-            topic,
-            topics_max: self.topics_max,
+            value: routed.value.chars().take(SHOWN).collect(),
+            why,
         }
     }
 
