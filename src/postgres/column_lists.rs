@@ -12,16 +12,26 @@ use super::{Error, Patterns, TableName};
 use crate::connection::{ServerError, quote_identifier};
 use crate::event::selection::Columns;
 
+/// How the lists are, beside what they should be.
+#[derive(Debug, Default)]
+pub struct Lists {
+    /// Those that should be others: none where all columns are captured.
+    differing: Vec<(Listed, Option<Vec<String>>)>,
+    /// Tables that have columns which are not captured, and are published all the same; and why.
+    pub open: Vec<(TableName, String)>,
+}
+
 /// What became of the lists.
 #[derive(Debug, Default)]
 pub struct Relisted {
     /// Tables whose list was altered, with what had put them into the publication before.
     pub altered: Vec<(u32, TableName, String)>,
-    /// Tables that have columns which are not captured, and are published all the same.
+    /// As in [`Lists::open`].
     pub open: Vec<(TableName, String)>,
 }
 
 /// A table of the publication, named there itself.
+#[derive(Debug)]
 struct Listed {
     id: u32,
     /// As in [`super::PublishedTable::through`].
@@ -37,15 +47,15 @@ struct Listed {
     row_filter: Option<String>,
 }
 
-/// Has the publication list the captured columns of those tables that have others, with those of their replica
+/// Compares the lists with the captured columns of those tables that have others, with those of their replica
 /// identity, without which the server refuses updates.
-pub async fn list_columns(
+pub async fn compare_lists(
     client: &Client,
     publication: &str,
     patterns: &Patterns,
     captured: &Columns,
-) -> Result<Relisted, Error> {
-    let mut relisted = Relisted::default();
+) -> Result<Lists, Error> {
+    let mut lists = Lists::default();
     for listed in read(client, publication, false).await? {
         if !patterns.matches(&listed.table) {
             continue;
@@ -53,16 +63,31 @@ pub async fn list_columns(
         let list = match listed.wanted(captured) {
             Ok(list) => list,
             Err(reason) => {
-                relisted.open.push((listed.table, reason.to_owned()));
+                lists.open.push((listed.table, reason.to_owned()));
                 continue;
             }
         };
         let names =
             |list: &Option<Vec<String>>| list.as_ref().map(|list| list.iter().cloned().collect());
         let (now, then): (Option<BTreeSet<String>>, _) = (names(&listed.list), names(&list));
-        if now == then {
-            continue;
+        if now != then {
+            lists.differing.push((listed, list));
         }
+    }
+    Ok(lists)
+}
+
+/// Has the publication list what it should.
+pub async fn alter_lists(
+    client: &Client,
+    publication: &str,
+    lists: Lists,
+) -> Result<Relisted, Error> {
+    let mut relisted = Relisted {
+        open: lists.open,
+        ..Relisted::default()
+    };
+    for (listed, list) in lists.differing {
         // One transaction: no change falls in between.
         let altered = client.batch_execute(&listed.sql(publication, list)).await;
         match altered {
@@ -100,6 +125,13 @@ pub async fn unlisted_columns(
             .map(move |column| (listed.table.clone(), column))
     });
     Ok(missing.collect())
+}
+
+impl Lists {
+    /// Whether there is a list to alter.
+    pub fn differ(&self) -> bool {
+        !self.differing.is_empty()
+    }
 }
 
 impl Listed {

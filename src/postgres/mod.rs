@@ -34,7 +34,7 @@ pub use catalog::{
     Column, TableKind, TableShape, ancestors, is_in_recovery, lock_tables, next_xid,
     table_identity, table_shape, table_shapes, table_storages, type_names, waiting_for_standby,
 };
-pub use column_lists::{Relisted, list_columns, unlisted_columns};
+pub use column_lists::{Lists, Relisted, alter_lists, compare_lists, unlisted_columns};
 pub use error::{Error, RowsError};
 pub use layout::{Attribute, MissingValue, Partition, TableLayout, table_layout};
 pub use lease::{holds_lease, lease_holder, lease_name, try_lease};

@@ -482,7 +482,7 @@ async fn publish(
     let name = &source.publication;
     let publication = primary::ensure_publication(writer, catalog, name, patterns).await?;
     let mut told = HashSet::new();
-    let relisted = members::list_columns(settings, source, catalog, &mut told).await?;
+    let relisted = members::list_columns(settings, source, catalog, patterns, &mut told).await?;
     if relisted.is_empty() {
         return Ok((publication, relisted));
     }

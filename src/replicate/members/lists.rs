@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::watch::LOCK_TIMEOUT;
 use crate::config::settings::{Settings, Source};
 use crate::connection::Database;
-use crate::postgres::{self, Patterns};
+use crate::postgres::{self, Patterns, Relisted};
 use crate::replicate::{Error, primary};
 
 /// What was told of tables.
@@ -17,10 +17,10 @@ pub(crate) async fn list_columns(
     settings: &Settings,
     source: &Source,
     database: &Database,
+    patterns: &Patterns,
     told: &mut Open,
 ) -> Result<HashMap<u32, String>, Error> {
     let name = &source.publication;
-    let patterns = Patterns::new(&source.tables).map_err(Error::Patterns)?;
     let managed = source.column_lists && postgres::is_managed(database, name).await?;
     if source.column_lists && !managed && told.insert((name.clone(), String::new())) {
         tracing::warn!(
@@ -30,14 +30,24 @@ pub(crate) async fn list_columns(
         );
     }
     if !managed {
-        tell_unlisted(settings, source, database, &patterns, told).await?;
+        tell_unlisted(settings, source, database, patterns, told).await?;
         return Ok(HashMap::new());
     }
-    let writer = primary::writer(source).await?;
-    let set = writer.batch_execute(LOCK_TIMEOUT).await;
-    set.map_err(Error::Catalog)?;
     let captured = &settings.selection.columns;
-    let relisted = postgres::list_columns(&writer, name, &patterns, captured).await?;
+    let lists = postgres::compare_lists(database, name, patterns, captured).await?;
+    let relisted = if lists.differ() {
+        let writer = primary::writer(source).await?;
+        let set = writer.batch_execute(LOCK_TIMEOUT).await;
+        set.map_err(Error::Catalog)?;
+        // A standby may not have seen yet what was altered last.
+        let lists = postgres::compare_lists(&writer, name, patterns, captured).await?;
+        postgres::alter_lists(&writer, name, lists).await?
+    } else {
+        Relisted {
+            open: lists.open,
+            ..Relisted::default()
+        }
+    };
     for (table, reason) in relisted.open {
         if told.insert((table.to_string(), reason.clone())) {
             tracing::warn!(

@@ -111,8 +111,14 @@ impl<'a> Watch<'a> {
     }
 
     async fn look(&mut self, database: &Database) -> Result<(), Error> {
-        let relisted = lists::list_columns(self.settings, self.source, database, &mut self.open);
-        let relisted = relisted.await?;
+        let Watch {
+            settings,
+            source,
+            patterns,
+            open,
+            ..
+        } = self;
+        let relisted = lists::list_columns(settings, source, database, patterns, open).await?;
         self.relisted.extend(self.members.only_relisted(relisted));
         let digest = postgres::publication_digest(database, &self.source.publication).await?;
         let changed = self.digest.as_ref() != Some(&digest);
