@@ -74,7 +74,7 @@ pub(super) fn decimal_double(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexp
     if special(text, out) {
         return Ok(());
     }
-    let value = parse::<f64>(text)?;
+    let value = parse_any::<f64>(text)?;
     if value.is_infinite() {
         let word: &[u8] = if value > 0.0 {
             b"Infinity"
@@ -337,7 +337,17 @@ pub(super) fn special(text: &[u8], out: &mut Vec<u8>) -> bool {
     special
 }
 
-pub(super) fn parse<T: FromStr>(text: &[u8]) -> Result<T, Unexpected> {
+/// A finite number: one beyond the type's range is none that PostgreSQL has in it.
+pub(super) fn parse<T: FromStr + Into<f64> + Copy>(text: &[u8]) -> Result<T, Unexpected> {
+    let value = parse_any::<T>(text)?;
+    if value.into().is_finite() {
+        Ok(value)
+    } else {
+        Err(Unexpected)
+    }
+}
+
+fn parse_any<T: FromStr>(text: &[u8]) -> Result<T, Unexpected> {
     if !json::is_number(text) {
         return Err(Unexpected);
     }

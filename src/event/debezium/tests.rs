@@ -507,6 +507,8 @@ fn text_of_another_shape_is_refused() {
     for (type_oid, modifier, text) in [
         (1700, numeric(4, 1), "1.25"),
         (1700, -1, "1e5"),
+        (700, -1, "1e39"),
+        (701, -1, "-1e400"),
         (1700, -1, ""),
         (790, -1, "1.234,56 \u{20ac}"),
         (790, -1, "$1"),
