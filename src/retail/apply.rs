@@ -1,13 +1,13 @@
 //! One batch, one sink transaction.
 //!
 //! ```text
-//! claim offsets ─▶ load images ─▶ fold ─▶ images, hours, sales ─▶ lock pairs ─▶ habits ─▶ promotions
-//!     └── fewer rows than partitions: fenced                                          ─▶ positions, commit
+//! claim offsets ─▶ load images ─▶ fold ─▶ images, hours, sales ─▶ lock pairs ─▶ habits ─▶ redemptions
+//!     └── fewer rows than partitions: fenced                       ─▶ promotions ─▶ positions, commit
 //! ```
 //!
 //! The order is what makes it right: the claim comes first, so that a zombie waits or fails before it
 //! writes anything; sales rows and pairs are locked in key order, sales before pairs, so that two
-//! instances cannot wait for each other; habits and promotions come after the pairs' locks, in new
+//! instances cannot wait for each other; habits, redemptions and promotions come after the pairs' locks, in new
 //! statements, so that they see what the other instance committed.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use metrics::{counter, histogram};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::change::{Keyed, Whole, WholeKind};
+use super::change::{Keyed, Table, Whole, WholeKind};
 use super::error::Error;
 use super::evaluation::Policy;
 use super::fold::{Fold, Images, Keys, Streamed};
@@ -26,7 +26,7 @@ use super::partition::{PartitionId, Topics};
 use super::sequence::{Origin, Stamp, admit_whole};
 use super::store::{Advance, Owned, Progress, Sink, Work};
 use super::time::Timestamp;
-use super::touched::Touched;
+use super::touched::{Touched, Unsettled};
 use crate::config::settings::Retail;
 use crate::connection::Connection;
 use crate::step::Steps;
@@ -177,6 +177,7 @@ impl Applier {
         let Written {
             streamed,
             touched,
+            unsettled,
             repeats,
         } = match &batch.content {
             Content::Keyed(changes) => {
@@ -187,7 +188,7 @@ impl Applier {
         // Before the decisions, which need to know how fresh the state is.
         work.write_applied_until(&topics, &batch.applied_until)
             .await?;
-        let issued = finish(&work, &touched, &policy, &steps).await?;
+        let issued = finish(&work, &touched, &unsettled, &policy, &steps).await?;
         let moved: Vec<_> = streamed
             .iter()
             .filter(|(id, position)| stood.get(id) != Some(position))
@@ -210,6 +211,7 @@ impl Applier {
 struct Written {
     streamed: Streamed,
     touched: Touched,
+    unsettled: Unsettled,
     repeats: u64,
 }
 
@@ -240,6 +242,7 @@ async fn keyed(
         repeats: fold.repeats(),
         streamed: fold.streamed().clone(),
         touched: fold.touched().clone(),
+        unsettled: fold.unsettled(),
     })
 }
 
@@ -254,12 +257,15 @@ async fn whole(
         table: change.table,
         partition: change.stamp.partition,
     };
-    let mut touched = Touched::default();
+    let (mut touched, mut unsettled) = (Touched::default(), Unsettled::default());
     let mut position = streamed.get(&partition).copied();
     let news = admit_whole(&mut position, &change.stamp);
     if news {
         work.apply_whole(change, retail.retract_deleted_orders, &mut touched)
             .await?;
+        if change.table == Table::Orders {
+            unsettled = work.carriers(change.stamp.partition).await?;
+        }
     }
     if let Some(position) = position {
         streamed.insert(partition, position);
@@ -270,23 +276,28 @@ async fn whole(
     Ok(Written {
         streamed,
         touched,
+        unsettled,
         repeats: u64::from(!news),
     })
 }
 
-/// Locks, then what must see other instances' commits: habits, and the promotion rules. Says how many
-/// codes were issued.
+/// Locks, then what must see other instances' commits: habits, redemptions, and the promotion rules, which
+/// ask what is redeemed. Says how many codes were issued.
 async fn finish(
     work: &Work<'_>,
     touched: &Touched,
+    unsettled: &Unsettled,
     policy: &Policy,
     steps: &Steps,
 ) -> Result<usize, Error> {
+    if !touched.is_empty() {
+        work.lock_pairs(touched).await?;
+        work.write_habits(touched).await?;
+    }
+    work.settle(policy, unsettled).await?;
     if touched.is_empty() {
         return Ok(0);
     }
-    work.lock_pairs(touched).await?;
-    work.write_habits(touched).await?;
     steps.at("aggregate.decide");
     work.evaluation(policy).await?.decide(touched).await
 }

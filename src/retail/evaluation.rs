@@ -17,9 +17,10 @@ use uuid::Uuid;
 use super::code::Codes;
 use super::eligibility::TupleCauses;
 use super::error::Error;
+use super::promotion::redemption::settle;
 use super::statements::{Statements, column};
 use super::time::Timestamp;
-use super::touched::{Pair, Touched};
+use super::touched::{Pair, Touched, Unsettled};
 use crate::config::settings::Retail;
 
 /// What decisions depend on besides the sink.
@@ -222,6 +223,13 @@ impl<'a> Evaluation<'a> {
             State::Issuing => self.issue(&tuples).await,
             State::WarmingUp | State::Behind => Ok(0),
         }
+    }
+
+    /// Settles which orders redeem codes, and which are refused.
+    pub(super) async fn settle(&self, unsettled: &Unsettled) -> Result<(), Error> {
+        let at = Some(self.standing.at);
+        settle(self.transaction, self.statements, at, unsettled).await?;
+        Ok(())
     }
 
     pub(super) fn minute(&self) -> Timestamp {

@@ -14,7 +14,7 @@ use super::partition::PartitionId;
 use super::sales::Sales;
 use super::sequence::Stamp;
 use super::stock::{Effect, Level, Stock, StockHour};
-use super::touched::{Pair, Touched};
+use super::touched::{Pair, Touched, Unsettled};
 use crate::event::Position;
 
 /// Keys of a batch, by table.
@@ -204,6 +204,19 @@ impl Fold {
     /// What was touched.
     pub fn touched(&self) -> &Touched {
         &self.touched
+    }
+
+    /// Orders whose redemption, or refusal, may have turned.
+    pub fn unsettled(&self) -> Unsettled {
+        let mut unsettled = Unsettled::default();
+        for (order_id, codes) in self.orders.values().filter_map(Order::codes) {
+            let mut codes = codes.peekable();
+            if codes.peek().is_some() {
+                unsettled.orders.push(order_id);
+                unsettled.codes.extend(codes.cloned());
+            }
+        }
+        unsettled
     }
 
     /// Changes that were seen before.

@@ -77,6 +77,14 @@ impl OrderRow {
         matches!(self.status.as_deref(), Some("cancelled" | "returned"))
     }
 
+    /// When it was placed, whatever else it lacks; `None` when that is null or infinite.
+    pub fn dated_at(&self) -> Option<Timestamp> {
+        match Moment::parse(self.placed_at.as_deref()?) {
+            Ok(Moment::Finite(at)) => Some(at),
+            Ok(Moment::Infinite) | Err(_) => None,
+        }
+    }
+
     /// What it contributes, or `None` when a value that the aggregates need is null, infinite or
     /// not finite.
     fn contribution(&self) -> Option<Contribution> {
@@ -85,9 +93,7 @@ impl OrderRow {
         let Ok(Price::Finite(price)) = Price::parse(self.unit_price.as_deref()?) else {
             return None;
         };
-        let Ok(Moment::Finite(placed_at)) = Moment::parse(self.placed_at.as_deref()?) else {
-            return None;
-        };
+        let placed_at = self.dated_at()?;
         Some(Contribution {
             customer_id: self.customer_id,
             pair: Pair {
@@ -149,6 +155,8 @@ impl OrderImage {
 #[derive(Clone, Debug)]
 pub struct Order {
     order_id: i64,
+    /// The code that it carried when the batch began.
+    carried: Option<String>,
     image: Option<OrderImage>,
     dirty: bool,
 }
@@ -167,6 +175,9 @@ impl Order {
     pub fn new(order_id: i64, image: Option<OrderImage>) -> Self {
         Order {
             order_id,
+            carried: image
+                .as_ref()
+                .and_then(|image| image.row.promotion_code.clone()),
             image,
             dirty: false,
         }
@@ -178,6 +189,13 @@ impl Order {
             .as_ref()
             .filter(|_| self.dirty)
             .map(|image| (self.order_id, image))
+    }
+
+    /// Its id and the codes that it carried before the batch and carries now, if the batch moved it.
+    pub fn codes(&self) -> Option<(i64, impl Iterator<Item = &String>)> {
+        let image = self.image.as_ref().filter(|_| self.dirty)?;
+        let codes = self.carried.iter().chain(&image.row.promotion_code);
+        Some((self.order_id, codes))
     }
 
     /// Applies one change: new columns, or `None` for a delete, which `retract_deleted` makes leave
@@ -220,6 +238,38 @@ impl Order {
             (Effect::Advanced, unmoved)
         } else {
             (Effect::Changed, Moved { before, after })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sequence::Origin;
+    use super::*;
+    use crate::event::Lsn;
+
+    #[test]
+    fn an_order_that_changes_its_code_unsettles_both() {
+        let stamp = |ordinal| Stamp {
+            position: Position::new(1, Lsn(8), ordinal),
+            at: Timestamp::from_micros(0),
+            origin: Origin::Streamed,
+            partition: 0,
+        };
+        let columns = |code: Option<&str>| OrderColumns {
+            promotion_code: code.map_or(Field::Null, |code| Field::Value(code.to_owned())),
+            ..OrderColumns::default()
+        };
+        let mut first = Order::new(7, None);
+        first.apply(Some(columns(Some("a"))), &stamp(1), &mut None, true);
+        let image = first.changed().unwrap().1.clone();
+        for (code, expected) in [(Some("b"), vec!["a", "b"]), (None, vec!["a"])] {
+            let mut order = Order::new(7, Some(image.clone()));
+            assert!(order.codes().is_none());
+            order.apply(Some(columns(code)), &stamp(2), &mut None, true);
+            let (id, codes) = order.codes().unwrap();
+            let codes: Vec<_> = codes.map(String::as_str).collect();
+            assert_eq!((id, codes), (7, expected));
         }
     }
 }

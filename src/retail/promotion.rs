@@ -5,6 +5,7 @@
 //! first, then whose last order is the oldest, then by id.
 
 pub(super) mod ledger;
+pub mod redemption;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

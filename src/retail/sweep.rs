@@ -20,9 +20,10 @@ use tokio_postgres::Transaction;
 use super::eligibility::PairCauses;
 use super::error::Error;
 use super::evaluation::{Evaluation, Policy, RuleTuple, Standing, State};
+use super::promotion::redemption::settle;
 use super::statements::{Statements, column};
 use super::time::Timestamp;
-use super::touched::Pair;
+use super::touched::{Pair, Unsettled};
 use crate::connection::{self, Connection, Database};
 use crate::telemetry;
 
@@ -130,8 +131,13 @@ impl Sweeper {
             update sink_identity set evaluated_at = $1
             where (select bool_and(snapshot_ended) from consumer_offset)";
         const EXPIRE: &str = "
-            update promotion set state = 'expired'
-            where state = 'dispatched' and valid_until < $1";
+            with code as materialized (
+                select promotion_id from promotion
+                where state = 'dispatched' and valid_until < $1
+                order by promotion_id for no key update
+            )
+            update promotion p set state = 'expired' from code c
+            where p.promotion_id = c.promotion_id and p.state = 'dispatched'";
         const COUNT: &str = "select count(*) as tuples from promotion_eligibility";
         let transaction = begin(&mut self.database).await?;
         let statements = &self.statements;
@@ -149,6 +155,8 @@ impl Sweeper {
         let rows = statements
             .query(&transaction, "count eligible tuples", COUNT, &[])
             .await?;
+        let missed = missed_codes(&transaction, statements, at).await?;
+        settle(&transaction, statements, Some(at), &missed).await?;
         commit(transaction).await?;
         let tuples: i64 = rows.first().map_or(Ok(0), |row| column(row, "tuples"))?;
         gauge!(telemetry::ELIGIBLE_TUPLES).set(tuples as f64);
@@ -216,6 +224,24 @@ impl Sweeper {
         self.rules = Some(rules);
         Ok(edited)
     }
+}
+
+/// Codes that an order was refused for as unknown while they were being issued: neither transaction could
+/// see the other.
+async fn missed_codes(
+    transaction: &Transaction<'_>,
+    statements: &Statements,
+    at: Timestamp,
+) -> Result<Unsettled, Error> {
+    const SQL: &str = "
+        select p.code from promotion p
+        join promotion_refusal f on f.promotion_code = p.code and f.promotion_id is null
+        where p.issued_at > $1::timestamptz - interval '1 hour'";
+    let rows = statements
+        .query(transaction, "look for missed codes", SQL, &[&at])
+        .await?;
+    let codes: Result<Vec<String>, Error> = rows.iter().map(|row| column(row, "code")).collect();
+    Ok(Unsettled::codes(codes?))
 }
 
 async fn lock_pairs(

@@ -4,7 +4,7 @@
 //! The batch's transaction fills it while it folds, takes the row locks of [`Touched::pairs`] in key
 //! order, and hands it to the evaluation of the promotion rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::Position;
 
@@ -106,6 +106,30 @@ impl Touched {
             position,
         };
         keep_latest(&mut self.customers, customer_id, cause);
+    }
+}
+
+/// Orders and codes whose redemption may have turned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Orders whose image has changed and that carry a code, or did.
+    pub orders: Vec<i64>,
+    /// Codes that they carry or did, and codes that changed in the ledger.
+    pub codes: BTreeSet<String>,
+}
+
+impl Unsettled {
+    /// Codes of the ledger alone.
+    pub fn codes(codes: impl IntoIterator<Item = String>) -> Unsettled {
+        Unsettled {
+            orders: Vec::new(),
+            codes: codes.into_iter().collect(),
+        }
+    }
+
+    /// Whether there is nothing to settle.
+    pub fn is_empty(&self) -> bool {
+        self.orders.is_empty() && self.codes.is_empty()
     }
 }
 

@@ -20,6 +20,7 @@ mod ledger;
 pub mod model;
 mod nested;
 pub mod record;
+mod redemption;
 mod report;
 mod sink;
 mod source;

@@ -16,7 +16,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use super::history::Entry;
 use super::model::{Customer, Habit, Model, Order, SalesHour, StockHour, Table};
 use super::report::{Comparison, DifferenceKind, Findings};
-use super::{Error, eligibility, ledger, topics};
+use super::{Error, eligibility, ledger, redemption, topics};
 use crate::config::settings::{Kafka, Retail, Sink};
 use crate::connection;
 use crate::kafka;
@@ -50,6 +50,7 @@ pub(super) async fn verify(
     customers(&sink, &model, findings).await?;
     streamed_positions(kafka, retail, &model, &offsets, findings);
     eligibility::verify(&sink, &model, findings).await?;
+    redemption::verify(&sink, &model, findings).await?;
     ledger::verify(&sink, kafka, &published, findings).await?;
     Ok(())
 }

@@ -7,5 +7,6 @@ mod instances;
 mod issue;
 mod pipeline;
 mod random;
+mod redemption;
 mod shop;
 mod sweep;

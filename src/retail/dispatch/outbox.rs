@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::super::error::Error;
 use super::super::evaluation::{Policy, Standing, State};
+use super::super::promotion::redemption::settle;
 use super::super::statements::{Statements, column};
+use super::super::touched::Unsettled;
 use crate::connection::{self, Connection, Database};
 
 /// A connection of the dispatcher.
@@ -77,12 +79,17 @@ impl Outbox {
                 where o.attempted_at is null
                 order by o.created_at limit $2
                 for update skip locked
+            ), code as materialized (
+                select p.* from waiting join promotion p using (promotion_id)
+                order by p.promotion_id for no key update of p
             ), checked as materialized (
-                select p.promotion_id,
-                       p.valid_until >= $1::timestamptz
+                -- An order that redeems it already has made it known.
+                select p.promotion_id, p.code,
+                       p.state = 'redeemed'
+                       or p.valid_until >= $1::timestamptz
                        and coalesce(m.present and m.contact_allowed, false)
                        and e.rule_id is not null as holds
-                from waiting join promotion p using (promotion_id)
+                from code p
                 left join customer_image m using (customer_id)
                 left join promotion_eligibility e
                     using (rule_id, customer_id, store_id, product_id)
@@ -99,7 +106,8 @@ impl Outbox {
                 where o.promotion_id = c.promotion_id and c.holds
             )
             select count(*) filter (where holds) as attempted,
-                   count(*) filter (where not holds) as withdrawn
+                   count(*) filter (where not holds) as withdrawn,
+                   array_agg(code) filter (where not holds) as codes
             from checked";
         let mut claimed = Claimed {
             attempted: 0,
@@ -114,6 +122,13 @@ impl Outbox {
             .statements
             .query(&transaction, "claim codes", SQL, &[&standing.at, &most])
             .await?;
+        let codes: Option<Vec<String>> = match rows.first() {
+            Some(row) => column(row, "codes")?,
+            None => None,
+        };
+        // An order that carries a withdrawn code carries an unknown one.
+        let withdrawn = Unsettled::codes(codes.unwrap_or_default());
+        settle(&transaction, &self.statements, policy.at, &withdrawn).await?;
         transaction
             .commit()
             .await
@@ -225,11 +240,14 @@ impl Shipment<'_> {
             with sent as materialized (
                 delete from promotion_outbox where promotion_id = any($1::uuid[])
                 returning promotion_id
+            ), code as materialized (
+                select promotion_id from promotion join sent using (promotion_id)
+                order by promotion_id for no key update of promotion
             )
             update promotion p set dispatched_at = clock_timestamp(),
                    state = case when state = 'issued' then 'dispatched' else state end
-            from sent
-            where p.promotion_id = sent.promotion_id
+            from code
+            where p.promotion_id = code.promotion_id
             returning extract(epoch from dispatched_at - issued_at)::float8 as delay";
         let ids: Vec<Uuid> = self.parcels.iter().map(|one| one.promotion_id).collect();
         let rows = self

@@ -14,6 +14,7 @@ use super::super::code::promotion_id;
 use super::super::error::Error;
 use super::super::evaluation::{Evaluation, RuleTuple};
 use super::super::statements::column;
+use super::super::touched::Unsettled;
 use super::{Candidate, Why, choose};
 use crate::telemetry;
 
@@ -204,7 +205,22 @@ impl Evaluation<'_> {
             )
             .await?;
         counter!(telemetry::CODES_ISSUED).increment(rows.len() as u64);
-        Ok(())
+        self.settle_issued(&codes).await
+    }
+
+    /// An order may carry a code that was not in the ledger yet, or whose cycle was told of by a backup.
+    async fn settle_issued(&self, codes: &[String]) -> Result<(), Error> {
+        const CARRIED: &str = "
+            select distinct promotion_code as code from order_image
+            where promotion_code = any($1::text[])";
+        let rows = self
+            .query("look for orders with codes", CARRIED, &[&codes])
+            .await?;
+        let carried = rows
+            .iter()
+            .map(|row| column(row, "code"))
+            .collect::<Result<Vec<String>, Error>>()?;
+        self.settle(&Unsettled::codes(carried)).await
     }
 
     /// A code for each id that no other promotion has. Nobody else makes codes while the limits are

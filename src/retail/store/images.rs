@@ -118,11 +118,12 @@ impl Work<'_> {
             insert into order_image
                 (order_id, present, customer_id, store_id, product_id, quantity, unit_price,
                  status, promotion_code, placed_at, counted_at, cancelled,
-                 position, effective_at, partition)
+                 position, effective_at, partition, dated_at)
             select * from unnest($1::bigint[], $2::boolean[], $3::bigint[], $4::bigint[],
                                  $5::bigint[], $6::integer[], $7::text[], $8::text[], $9::text[],
                                  $10::text[], $11::timestamptz[], $12::boolean[],
-                                 $13::text[], $14::timestamptz[], $15::integer[])
+                                 $13::text[], $14::timestamptz[], $15::integer[],
+                                 $16::timestamptz[])
             on conflict (order_id) do update set
                 present = excluded.present, customer_id = excluded.customer_id,
                 store_id = excluded.store_id, product_id = excluded.product_id,
@@ -130,7 +131,7 @@ impl Work<'_> {
                 status = excluded.status, promotion_code = excluded.promotion_code,
                 placed_at = excluded.placed_at, counted_at = excluded.counted_at,
                 cancelled = excluded.cancelled, position = excluded.position,
-                effective_at = excluded.effective_at";
+                effective_at = excluded.effective_at, dated_at = excluded.dated_at";
         if orders.is_empty() {
             return Ok(());
         }
@@ -152,6 +153,7 @@ impl Work<'_> {
         let position: Vec<_> = images().map(|image| image.standing.position).collect();
         let at: Vec<_> = images().map(|image| image.standing.effective_at).collect();
         let partition: Vec<_> = images().map(|image| image.partition).collect();
+        let dated: Vec<_> = rows().map(OrderRow::dated_at).collect();
         self.execute(
             "write orders",
             SQL,
@@ -171,6 +173,7 @@ impl Work<'_> {
                 &position,
                 &at,
                 &partition,
+                &dated,
             ],
         )
         .await?;

@@ -14,7 +14,9 @@ use tokio_postgres::{Row, Transaction};
 
 use super::error::Error;
 use super::evaluation::{Evaluation, Policy};
+use super::promotion::redemption;
 use super::statements::{Statements, column};
+use super::touched::Unsettled;
 use crate::connection::{self, Database};
 
 pub(super) use offsets::{Advance, Owned, Progress};
@@ -75,6 +77,12 @@ impl Work<'_> {
         policy: &'w Policy,
     ) -> Result<Evaluation<'w>, Error> {
         Evaluation::begin(&self.transaction, self.statements, policy).await
+    }
+
+    /// Settles which orders redeem codes, and which are refused.
+    pub(super) async fn settle(&self, policy: &Policy, unsettled: &Unsettled) -> Result<(), Error> {
+        redemption::settle(&self.transaction, self.statements, policy.at, unsettled).await?;
+        Ok(())
     }
 
     /// Commits.

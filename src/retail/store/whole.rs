@@ -10,7 +10,7 @@ use super::super::money::{Money, Price};
 use super::super::sales::Sales;
 use super::super::sequence::Origin;
 use super::super::time::Timestamp;
-use super::super::touched::{Pair, Touched};
+use super::super::touched::{Pair, Touched, Unsettled};
 use super::{Work, column};
 use crate::event::Position;
 
@@ -64,6 +64,22 @@ impl Work<'_> {
             }
             Table::Customers => self.customers_gone(whole, reach, touched).await,
         }
+    }
+
+    /// The orders of a partition that carry a code, or did when they were last seen.
+    pub(in super::super) async fn carriers(&self, partition: i32) -> Result<Unsettled, Error> {
+        const SQL: &str = "
+            select order_id, promotion_code from order_image
+            where partition = $1 and promotion_code is not null";
+        let rows = self
+            .query("find a partition's orders with codes", SQL, &[&partition])
+            .await?;
+        let mut unsettled = Unsettled::default();
+        for row in &rows {
+            unsettled.orders.push(column(row, "order_id")?);
+            unsettled.codes.insert(column(row, "promotion_code")?);
+        }
+        Ok(unsettled)
     }
 
     async fn levels_gone(

@@ -83,14 +83,20 @@ impl Order {
         !matches!(self.status.as_deref(), Some("cancelled" | "returned"))
     }
 
+    /// When it was placed; `None` when that is null or infinite.
+    pub fn placed_us(&self) -> Option<i64> {
+        match time::parse(self.placed_at.as_deref()?)? {
+            Moment::At(placed_us) => Some(placed_us),
+            Moment::Infinite => None,
+        }
+    }
+
     /// What it adds to the aggregates; `None` when a part it needs is null or not finite.
     pub fn counted(&self) -> Option<Counted> {
         let (store, product) = (self.store?, self.product?);
         let units = i64::from(self.quantity?);
         let price = price_micros(self.unit_price.as_deref()?)?;
-        let Some(Moment::At(placed_us)) = time::parse(self.placed_at.as_deref()?) else {
-            return None;
-        };
+        let placed_us = self.placed_us()?;
         let revenue_micros = price.checked_mul(i128::from(units)).filter(fits)?;
         Some(Counted {
             store,
@@ -205,6 +211,12 @@ impl Orders {
     /// Every key ever seen with its last state.
     pub fn entries(&self) -> impl Iterator<Item = (&i64, &Entry<Order>)> {
         self.orders.entries()
+    }
+
+    /// The orders that the source has, and those that it purged and the aggregates keep.
+    pub fn present(&self) -> impl Iterator<Item = (&i64, &Order)> {
+        let rows = self.orders.rows();
+        rows.filter(|(_, order)| !order.purged || order.counted().is_some())
     }
 
     /// The orders that enter the aggregates.

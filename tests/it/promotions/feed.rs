@@ -115,6 +115,22 @@ impl Feed {
         self.send("orders", op, &json!({"order_id": id}), &after);
     }
 
+    /// An order that was placed now.
+    pub(super) fn order_with_code(
+        &mut self,
+        id: i64,
+        [customer, store, product]: [i64; 3],
+        status: &str,
+        code: &str,
+    ) {
+        let after = json!({
+            "order_id": id, "customer_id": customer, "store_id": store, "product_id": product,
+            "quantity": 1, "unit_price": "1.50", "status": status, "promotion_code": code,
+            "placed_at": hours_ago(0),
+        });
+        self.send("orders", "u", &json!({"order_id": id}), &after);
+    }
+
     /// The end of a complete snapshot, in one partition of one topic.
     fn snapshot_ends_in(&mut self, table: &str, partition: i32) {
         let (position, at) = (format!("1:0/{:X}:0", 0x1000), now_us().to_string());
