@@ -32,6 +32,8 @@ pub enum Role {
     Aggregate = 1,
     /// The dispatcher of promotion codes.
     Dispatch = 2,
+    /// The consumer of application events.
+    Events = 3,
 }
 
 /// Where one role stands; clones share the arrival count.

@@ -165,6 +165,11 @@ pub const SINK_RETRIES: &str = "tidewater_sink_retries_total";
 /// Batches dropped because another consumer owned their partitions.
 pub const CONSUMER_FENCED: &str = "tidewater_retail_fenced_total";
 
+/// Application events read, by what became of them: counted, late, repeated, unreadable.
+pub const SHOPPER_EVENTS: &str = "tidewater_shopper_events_total";
+/// One sink transaction of application events, seconds.
+pub const EVENTS_TRANSACTION_SECONDS: &str = "tidewater_events_transaction_seconds";
+
 /// Promotion codes issued.
 pub const CODES_ISSUED: &str = "tidewater_codes_issued_total";
 /// Promotion codes withdrawn before they were dispatched.

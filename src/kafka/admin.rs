@@ -108,6 +108,11 @@ impl TopicSpec {
         }
     }
 
+    /// The topic of applications' events: kept for ever, since retail reads it as history. Each event is small.
+    pub fn application_events(kafka: &Kafka, name: String) -> Self {
+        Self::promotions(kafka, name)
+    }
+
     /// The compacted topic that holds a position.
     pub fn position(kafka: &Kafka, name: String) -> Self {
         TopicSpec {

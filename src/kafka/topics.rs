@@ -61,6 +61,11 @@ pub fn passed_over(prefix: &str) -> String {
     topic_characters(&format!("{prefix}.passed-over"))
 }
 
+/// The topic of applications' events.
+pub fn events(prefix: &str) -> String {
+    topic_characters(&format!("{prefix}.events"))
+}
+
 /// The topic of issued promotion codes.
 pub fn promotions(prefix: &str) -> String {
     topic_characters(&format!("{prefix}.promotions"))

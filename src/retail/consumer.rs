@@ -477,7 +477,7 @@ fn is_out_of_range(error: &KafkaError) -> bool {
 }
 
 /// Logs an error that the client gets over by itself, gives back any other.
-fn definite(error: KafkaError) -> Result<(), Error> {
+pub(super) fn definite(error: KafkaError) -> Result<(), Error> {
     let code = error.rdkafka_error_code();
     let passing = matches!(
         code,

@@ -20,6 +20,9 @@
 //!  "why":{"cause":"stock","cause_position":"1:0/16E9058:1","on_hand":100,"units":1,"hours":168,
 //!         "excess":98}}
 //! ```
+//!
+//! Under a rule with trigger `intent`, `why.event` is the application event that made the code due:
+//! `{"event_id":"…","type":"product_viewed","occurred_at":"2026-11-23T08:30:19.902113Z"}`.
 
 mod outbox;
 

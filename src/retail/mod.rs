@@ -5,6 +5,7 @@
 //!                                            ├─▶ store ─▶ sink
 //!                                            └─▶ touched ─▶ evaluation (condition, eligibility)
 //!                                                  sweep ─▶     └─▶ promotion ─▶ outbox ─▶ dispatch
+//! events topic ─▶ events ─▶ promotion (intent rules)
 //! ```
 //!
 //! The pure part (`change`, `sequence`, `stock`, `order`, `sales`, `customer`, `fold`, `code`, and
@@ -23,6 +24,7 @@ mod dispatch;
 pub mod eligibility;
 mod error;
 pub mod evaluation;
+mod events;
 pub mod field;
 pub mod fold;
 mod group;

@@ -8,9 +8,10 @@ pub(super) mod ledger;
 pub mod redemption;
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::evaluation::RuleTuple;
 use super::time::Timestamp;
@@ -37,8 +38,32 @@ pub struct Candidate {
     pub discount_percent: i32,
     /// End of the code.
     pub valid_until: Timestamp,
+    /// What makes it due.
+    pub due: Due,
     /// Why it is eligible.
     pub why: Why,
+}
+
+/// What makes a candidate due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Its rule asks for no event.
+    ByStock,
+    /// An event about its product, the latest one.
+    ByEvent(Event),
+    /// Events about its store, the earliest first. Each makes one tuple due: the first in the order of issue.
+    ByEntry(Vec<Event>),
+}
+
+/// An application event, as it is published with the code that it made due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its id.
+    pub event_id: Uuid,
+    /// What the shopper did.
+    pub r#type: String,
+    /// When, in ISO 8601.
+    pub occurred_at: String,
 }
 
 /// What made a tuple eligible, as it is published with its code.
@@ -56,22 +81,54 @@ pub struct Why {
     pub hours: i64,
     /// Units beyond the rule's days of cover, this code's included.
     pub excess: i64,
+    /// The event that made it due; none under a rule that asks for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Event>,
 }
 
 impl Candidate {
+    /// The event about its store that it uses up.
+    pub(super) fn entry(&self) -> Option<Uuid> {
+        match (&self.due, &self.why.event) {
+            (Due::ByEntry(_), Some(event)) => Some(event.event_id),
+            _ => None,
+        }
+    }
+
+    /// The event that makes it due, if none has used it up.
+    fn event(&self, used: &HashSet<Uuid>) -> Result<Option<Event>, NotDue> {
+        match &self.due {
+            Due::ByStock => Ok(None),
+            Due::ByEvent(event) => Ok(Some(event.clone())),
+            Due::ByEntry(entries) => {
+                let mut left = entries
+                    .iter()
+                    .filter(|entry| !used.contains(&entry.event_id));
+                left.next().cloned().map(Some).ok_or(NotDue)
+            }
+        }
+    }
+
     /// The order of issue.
     fn rank(&self) -> (Reverse<i64>, Timestamp, [i64; 4]) {
         (Reverse(self.excess), self.last_at, self.tuple.numbers())
     }
 }
 
-/// Chooses those that get a code, in the order of issue.
+/// Every event that might make it due is used up.
+struct NotDue;
+
+/// Chooses those that get a code, in the order of issue, each with the event that made it due.
 pub fn choose(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates.sort_unstable_by_key(Candidate::rank);
     let mut of_rule: HashMap<i64, i64> = HashMap::new();
     let mut of_customer: HashMap<i64, i64> = HashMap::new();
     let mut of_pair: HashMap<Pair, i64> = HashMap::new();
-    candidates.retain(|candidate| {
+    let mut used: HashSet<Uuid> = HashSet::new();
+    candidates.retain_mut(|candidate| {
+        let Ok(event) = candidate.event(&used) else {
+            return false;
+        };
         let tuple = &candidate.tuple;
         let rule = of_rule.entry(tuple.rule_id).or_default();
         let customer = of_customer.entry(tuple.customer_id).or_default();
@@ -82,6 +139,8 @@ pub fn choose(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
         for count in [rule, customer, pair] {
             *count += i64::from(room);
         }
+        candidate.why.event = event;
+        used.extend(candidate.entry().filter(|_| room));
         room
     });
     candidates
@@ -110,6 +169,7 @@ mod tests {
             live: 0,
             discount_percent: 15,
             valid_until: Timestamp::from_micros(0),
+            due: Due::ByStock,
             why: Why {
                 cause: "stock".to_owned(),
                 cause_position: None,
@@ -117,6 +177,7 @@ mod tests {
                 units: 0,
                 hours: 24,
                 excess: 10,
+                event: None,
             },
         }
     }
@@ -192,6 +253,37 @@ mod tests {
             chosen(vec![first, refused, next]),
             [[1, 1, 1, 1], [1, 2, 1, 3]]
         );
+    }
+
+    fn entry(id: u128) -> Event {
+        Event {
+            event_id: Uuid::from_u128(id),
+            r#type: "store_entered".to_owned(),
+            occurred_at: "2026-11-28T03:00:00.000000Z".to_owned(),
+        }
+    }
+
+    #[test]
+    fn an_event_about_the_store_is_for_the_first_tuple_that_there_is_room_for() {
+        // One entry; the first by excess is refused by its rule's day, the second has it, the third not.
+        let mut all: Vec<_> = (1..=3).map(|rule| candidate(rule, 1, rule)).collect();
+        for (one, excess) in all.iter_mut().zip([12, 11, 10]) {
+            (one.excess, one.due) = (excess, Due::ByEntry(vec![entry(1)]));
+        }
+        all[0].rule_left = 0;
+        let chosen = choose(all.clone());
+        assert_eq!(chosen.len(), 1);
+        assert_eq!(chosen[0].tuple.numbers(), [2, 1, 1, 2]);
+        assert_eq!(chosen[0].why.event, Some(entry(1)));
+        assert_eq!(chosen[0].entry(), Some(Uuid::from_u128(1)));
+        // A second entry makes the next one due; an event about its product uses no entry up.
+        for one in &mut all {
+            one.due = Due::ByEntry(vec![entry(1), entry(2)]);
+        }
+        all[1].due = Due::ByEvent(entry(3));
+        let chosen = choose(all);
+        let events: Vec<_> = chosen.iter().map(Candidate::entry).collect();
+        assert_eq!(events, [None, Some(Uuid::from_u128(1))]);
     }
 
     #[test]

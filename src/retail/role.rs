@@ -3,6 +3,7 @@
 //! ```text
 //! consumer thread ──Event──▶ loop ──▶ Applier ──▶ sink ◀── sweep, once a minute
 //! heartbeat thread ─ Shared ─┘                   ▲
+//! events topic ──▶ events ───────────────────────┤
 //!                                       outbox ─┴─ dispatch ──▶ promotions topic
 //! ```
 //!
@@ -25,6 +26,7 @@ use super::consumer::{Event, Poller};
 use super::dispatch::Dispatch;
 use super::error::Error;
 use super::evaluation::Policy;
+use super::events::Events;
 use super::group::Shared;
 use super::heartbeat::Listener;
 use super::partition::Topics;
@@ -77,11 +79,7 @@ pub async fn run(
     connection.register(&topics, &counts).await?;
     connection.check_zone(&settings.retail.day_zone).await?;
     drop(connection);
-    let steps = |role| {
-        Steps::open(&settings.steps, role).map_err(|_| Error::Damaged {
-            what: "the step file cannot be opened",
-        })
-    };
+    let steps = |role| steps(settings, role);
     let issued = Arc::new(Notify::new());
     let retail = settings.retail.clone();
     let applier = Applier::new(
@@ -100,6 +98,15 @@ pub async fn run(
         steps: steps(Role::Dispatch)?,
         stage: health.stage("retail.dispatch", STUCK_AFTER),
     };
+    let events = Events {
+        connection: sink.connection.clone(),
+        kafka: kafka.clone(),
+        retail: retail.clone(),
+        policy: policy.clone(),
+        issued: Arc::clone(&issued),
+        steps: steps(Role::Events)?,
+        stage: health.stage("retail.events", STUCK_AFTER),
+    };
     let decide = health.stage("retail.decide", SWEEP_STUCK_AFTER);
     // One that ends, ends the others.
     let stop = stop.child_token();
@@ -107,6 +114,7 @@ pub async fn run(
     let (ended, folded) = (stop.clone(), stage.clone());
     tasks.spawn(async move { fold(kafka, retail, topics, counts, applier, &folded, ended).await });
     tasks.spawn(dispatch.run(stop.clone()));
+    tasks.spawn(events.run(stop.clone()));
     tasks.spawn(sweep::run(
         sink.connection.clone(),
         policy,
@@ -119,6 +127,12 @@ pub async fn run(
         stage.failed(error);
     }
     result
+}
+
+fn steps(settings: &Settings, role: Role) -> Result<Steps, Error> {
+    Steps::open(&settings.steps, role).map_err(|_| Error::Damaged {
+        what: "the step file cannot be opened",
+    })
 }
 
 /// Waits for all; the first that ends stops the others, and the first error is the one that counts.

@@ -244,7 +244,8 @@ async fn missed_codes(
     Ok(Unsettled::codes(codes?))
 }
 
-async fn lock_pairs(
+/// Locks the pairs of these tuples, in key order.
+pub(super) async fn lock_pairs(
     transaction: &Transaction<'_>,
     statements: &Statements,
     tuples: &[RuleTuple],

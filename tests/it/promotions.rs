@@ -4,6 +4,7 @@ mod conditions;
 mod dispatch;
 mod feed;
 mod instances;
+mod intent;
 mod issue;
 mod pipeline;
 mod random;

@@ -15,7 +15,7 @@ use super::super::error::Error;
 use super::super::evaluation::{Evaluation, RuleTuple};
 use super::super::statements::column;
 use super::super::touched::Unsettled;
-use super::{Candidate, Why, choose};
+use super::{Candidate, Due, Event, Why, choose};
 use crate::telemetry;
 
 /// Key of the lock under which limits are counted.
@@ -35,14 +35,15 @@ macro_rules! candidates {
                       and p.issued_at >= date_trunc('day', $1::timestamptz, $3::text))
                     as rule_left
                 from promotion_rule r
-                where r.trigger = 'stock' and r.enabled and r.starts_at <= $2 and $2 < r.ends_at
+                where r.enabled and r.starts_at <= $2 and $2 < r.ends_at
             )
             select e.rule_id, e.customer_id, e.store_id, e.product_id,
                    e.cause, e.cause_position, c.on_hand, c.units, c.hours,
                    least(room.units, 9223372036854775807)::bigint as excess, h.last_at,
                    r.rule_left, $4::bigint - given.codes as customer_left, pair.live,
                    coalesce(ledger.cycle, 0) + 1 as cycle,
-                   r.discount_percent, $1 + r.valid_for as valid_until
+                   r.discount_percent, $1 + r.valid_for as valid_until,
+                   r.trigger = 'intent' as intent, shopper.about, shopper.entries
             from ",
             $from,
             "
@@ -72,8 +73,27 @@ macro_rules! candidates {
                 select div(c.on_hand::numeric * c.hours
                            - 24::numeric * r.days_of_cover_min * c.units, c.hours::numeric)
                     as units) room
+            cross join lateral (
+                -- The latest event about the product; those about the store that made nothing due yet.
+                select (array_agg(s.event order by s.occurred_at desc, s.event_id)
+                            filter (where s.product_id is not null))[1] as about,
+                       jsonb_agg(s.event order by s.occurred_at, s.event_id)
+                            filter (where s.product_id is null) as entries
+                from (
+                    select s.*, jsonb_build_object(
+                               'event_id', event_id, 'type', type, 'occurred_at',
+                               to_char(occurred_at at time zone 'UTC',
+                                       'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')) as event
+                    from shopper_event s
+                    where r.trigger = 'intent'
+                      and s.customer_id = e.customer_id and s.store_id = e.store_id
+                      and s.occurred_at > $1 - r.intent_window
+                      and s.occurred_at <= $1 + interval '1 minute'
+                      and case when s.product_id is null then s.promotion_id is null
+                               else s.product_id = e.product_id end) s) shopper
             where c.holds and m.present and m.contact_allowed
               and h.last_at <= $1 - r.rest_after_order
+              and (r.trigger = 'stock' or shopper.about is not null or shopper.entries is not null)
               and not ledger.live
               and (ledger.issued_at is null or ledger.issued_at < $1 - r.cooldown)
               and ledger.codes < r.codes_max
@@ -156,9 +176,9 @@ impl Evaluation<'_> {
             with new as materialized (
                 select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[],
                                      $5::bigint[], $6::integer[], $7::text[], $8::integer[],
-                                     $9::timestamptz[], $10::jsonb[])
+                                     $9::timestamptz[], $10::jsonb[], $12::uuid[])
                     as n (promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
-                          discount_percent, valid_until, why)
+                          discount_percent, valid_until, why, entry_id)
             ), issued as (
                 insert into promotion
                     (promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
@@ -168,6 +188,10 @@ impl Evaluation<'_> {
                 from new
                 on conflict (rule_id, customer_id, store_id, product_id, cycle) do nothing
                 returning promotion_id
+            ), used as (
+                update shopper_event s set promotion_id = issued.promotion_id
+                from issued join new using (promotion_id)
+                where s.event_id = new.entry_id
             )
             insert into promotion_outbox (promotion_id, why, created_at)
             select promotion_id, new.why, $11 from issued join new using (promotion_id)
@@ -185,6 +209,7 @@ impl Evaluation<'_> {
         let discounts: Vec<i32> = chosen.iter().map(|one| one.discount_percent).collect();
         let valid_until: Vec<_> = chosen.iter().map(|one| one.valid_until).collect();
         let why: Vec<Json<&Why>> = chosen.iter().map(|one| Json(&one.why)).collect();
+        let entries: Vec<Option<Uuid>> = chosen.iter().map(Candidate::entry).collect();
         let rows = self
             .query(
                 "issue codes",
@@ -201,6 +226,7 @@ impl Evaluation<'_> {
                     &valid_until,
                     &why,
                     &self.standing.at,
+                    &entries,
                 ],
             )
             .await?;
@@ -275,6 +301,7 @@ fn candidate(row: &Row) -> Result<Candidate, Error> {
         live: column(row, "live")?,
         discount_percent: column(row, "discount_percent")?,
         valid_until: column(row, "valid_until")?,
+        due: due(row)?,
         why: Why {
             cause: column(row, "cause")?,
             cause_position: column(row, "cause_position")?,
@@ -282,6 +309,19 @@ fn candidate(row: &Row) -> Result<Candidate, Error> {
             units: column(row, "units")?,
             hours: column(row, "hours")?,
             excess,
+            event: None,
         },
+    })
+}
+
+fn due(row: &Row) -> Result<Due, Error> {
+    if !column(row, "intent")? {
+        return Ok(Due::ByStock);
+    }
+    let about: Option<Json<Event>> = column(row, "about")?;
+    let entries: Option<Json<Vec<Event>>> = column(row, "entries")?;
+    Ok(match about {
+        Some(Json(event)) => Due::ByEvent(event),
+        None => Due::ByEntry(entries.map(|Json(events)| events).unwrap_or_default()),
     })
 }

@@ -24,6 +24,26 @@ pub(crate) struct Rule {
     pub(crate) daily_limit: i64,
     pub(crate) enabled: bool,
     pub(crate) starts_at: i64,
+    /// How long an event shows interest; `None` under a rule that asks for none.
+    pub(crate) intent_window: Option<i64>,
+}
+
+/// What a shopper did in a store, with a product or without.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) customer: i64,
+    pub(crate) store: i64,
+    pub(crate) product: Option<i64>,
+    pub(crate) at: i64,
+    /// Has made a tuple due already; only those without a product ever have.
+    pub(crate) used: bool,
+}
+
+/// Whether a tuple is due, and the event that is used up by it.
+enum Due {
+    Yes,
+    ByEntry(usize),
+    No,
 }
 
 #[derive(Clone, Debug)]
@@ -64,9 +84,12 @@ pub(crate) struct Shop {
     pub(crate) levels: BTreeMap<(i64, i64), Option<i64>>,
     pub(crate) customers: BTreeMap<i64, Customer>,
     pub(crate) codes: Vec<Code>,
+    pub(crate) events: Vec<Event>,
     pub(crate) customer_limit: usize,
     /// How often each limit kept a tuple from a code.
     pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// How many codes events have made due: about the product, and about the store.
+    pub(crate) due: [u64; 2],
 }
 
 impl Shop {
@@ -205,6 +228,26 @@ impl Shop {
         }
     }
 
+    fn due(&self, [rule, customer, store, product]: RuleTuple, now: i64) -> Due {
+        let Some(window) = self.rules[&rule].intent_window else {
+            return Due::Yes;
+        };
+        let near = |event: &Event| {
+            (event.customer, event.store) == (customer, store)
+                && event.at > now - window
+                && event.at <= now + MINUTE
+        };
+        let about = |event: &Event| event.product == Some(product);
+        if self.events.iter().any(|event| near(event) && about(event)) {
+            return Due::Yes;
+        }
+        let entries = self.events.iter().enumerate();
+        let entry = entries
+            .filter(|(_, event)| near(event) && event.product.is_none() && !event.used)
+            .min_by_key(|(place, event)| (event.at, *place));
+        entry.map_or(Due::No, |(place, _)| Due::ByEntry(place))
+    }
+
     /// Gives codes to those of these eligible tuples that may have one, in the order of issue.
     pub(crate) fn issue(&mut self, tuples: &BTreeSet<RuleTuple>, now: i64) {
         let mut order: Vec<_> = tuples
@@ -216,6 +259,18 @@ impl Shop {
             if let Some(obstacle) = self.obstacle(tuple, now) {
                 *self.refused.entry(obstacle).or_default() += 1;
                 continue;
+            }
+            let intent = self.rules[&tuple[0]].intent_window.is_some();
+            match self.due(tuple, now) {
+                Due::Yes => self.due[0] += u64::from(intent),
+                Due::ByEntry(place) => {
+                    self.events[place].used = true;
+                    self.due[1] += 1;
+                }
+                Due::No => {
+                    *self.refused.entry("no event").or_default() += 1;
+                    continue;
+                }
             }
             let cycles = self.codes.iter().filter(|code| code.tuple == tuple);
             self.codes.push(Code {

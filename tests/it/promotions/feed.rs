@@ -176,6 +176,17 @@ impl Feed {
         self.order("r", 2, [7, 1, 2], 480);
     }
 
+    /// A record of the events topic.
+    pub(super) fn event(&mut self, value: &str) {
+        let topic = topics::events(&self.prefix);
+        let record = BaseRecord::to(&topic).partition(0).key("7").payload(value);
+        self.producer
+            .send(record)
+            .map_err(|(error, _)| error)
+            .unwrap();
+        self.flush();
+    }
+
     /// A heartbeat that left the source so many seconds ago.
     pub(super) fn heartbeat(&mut self, seconds_ago: i64) {
         let value = json!({

@@ -8,6 +8,33 @@ const CASES: &[(&str, Option<i32>)] = &[
     // Eligible, under a rule of trigger stock that runs.
     ("update customer_image set tier = 'standard'", None),
     ("update promotion_rule set trigger = 'intent'", None),
+    // Due: an event of the customer in the store, about the product or about none, in (now - intent_window, now + 1 min].
+    ("select intent(), put_event(7, 1, 2, moment())", Some(1)),
+    ("select intent(), put_event(7, 1, null, moment())", Some(1)),
+    ("select intent(), put_event(7, 1, 3, moment())", None),
+    ("select intent(), put_event(7, 2, 2, moment())", None),
+    ("select intent(), put_event(8, 1, 2, moment())", None),
+    (
+        "select intent(), put_event(7, 1, 2, moment() - interval '15 minutes')",
+        None,
+    ),
+    (
+        "select intent(), put_event(7, 1, 2, moment() - interval '15 minutes' + interval '1 us')",
+        Some(1),
+    ),
+    (
+        "select intent(), put_event(7, 1, null, moment() + interval '1 minute')",
+        Some(1),
+    ),
+    (
+        "select intent(), put_event(7, 1, null, moment() + interval '1 minute 1 us')",
+        None,
+    ),
+    // One about the store that has made a code due makes no other due; one about the product may.
+    (
+        "select intent(), put_event(7, 1, null, moment()); update shopper_event set promotion_id = gen_random_uuid()",
+        None,
+    ),
     // The customer may be contacted.
     ("update customer_image set contact_allowed = false", None),
     // No live code: now <= valid_until. Without a cooldown, so that only this decides.

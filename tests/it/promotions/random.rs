@@ -14,7 +14,7 @@ use tidewater::retail::touched::{Pair, Touched};
 
 use super::shop::{Shop as Sink, derive, pairs};
 use crate::model::random::{START_US, seed};
-use crate::model::rules::{Code, Condition, Customer, Order, Rule, RuleTuple, Shop};
+use crate::model::rules::{Code, Condition, Customer, Event, Order, Rule, RuleTuple, Shop};
 
 const HISTORIES: u64 = 24;
 const BATCHES: usize = 40;
@@ -24,7 +24,7 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 /// What must have happened; a test that never meets one of them proves nothing about it.
-const CASES: [&str; 18] = [
+const CASES: [&str; 21] = [
     "became eligible by stock",
     "became eligible by order",
     "became eligible by tier",
@@ -43,6 +43,9 @@ const CASES: [&str; 18] = [
     "refused: daily limit",
     "refused: customer limit",
     "refused: excess",
+    "refused: no event",
+    "due by an event about the product",
+    "due by an event about the store",
 ];
 
 fn sql_time(at: i64) -> String {
@@ -96,6 +99,13 @@ async fn batches_and_sweeps_give_what_the_naive_model_gives() {
                 .entry(format!("refused: {obstacle}"))
                 .or_default() += count;
         }
+        let [product, store] = history.shop.due;
+        *cases
+            .entry("due by an event about the product".to_owned())
+            .or_default() += product;
+        *cases
+            .entry("due by an event about the store".to_owned())
+            .or_default() += store;
     }
     for (case, count) in &cases {
         println!("{count:>8}  {case}");
@@ -117,7 +127,7 @@ impl History<'_> {
     async fn begin(&mut self) {
         self.run(
             "truncate promotion_rule, promotion_condition, promotion_eligibility, promotion,
-                 promotion_outbox, inventory_image, order_image, customer_image, sales_hourly,
+                 promotion_outbox, shopper_event, inventory_image, order_image, customer_image, sales_hourly,
                  purchase_habit, store_product",
         )
         .await;
@@ -157,14 +167,20 @@ impl History<'_> {
             daily_limit: choose(&[1, 2, 4, 100]),
             enabled: choose(&[0, 1, 1, 1, 1]) == 1,
             starts_at: self.now + choose(&[-DAY, -DAY, -DAY, 0, HOUR]),
+            intent_window: Some(choose(&[0, 15 * MINUTE, 3 * HOUR])).filter(|window| *window > 0),
+        };
+        let (trigger, window) = match rule.intent_window {
+            Some(window) => ("intent", window),
+            None => ("stock", 15 * MINUTE),
         };
         let sql = format!(
             "insert into promotion_rule
                  (rule_id, name, tier, habit_orders, habit_window, demand_window,
                   days_of_cover_min, on_hand_min, valid_for, cooldown, codes_max,
-                  rest_after_order, daily_limit, enabled, starts_at)
+                  rest_after_order, daily_limit, enabled, starts_at, trigger, intent_window)
              values ({id}, 'rule {id}', '{}', {}, interval '{} days', interval '{} days', {}, {},
-                     {} * interval '1 us', {} * interval '1 us', {}, {} * interval '1 us', {}, {}, {})
+                     {} * interval '1 us', {} * interval '1 us', {}, {} * interval '1 us', {}, {}, {},
+                     '{trigger}', {window} * interval '1 us')
              on conflict (rule_id) do update set
                  habit_orders = excluded.habit_orders, habit_window = excluded.habit_window,
                  demand_window = excluded.demand_window,
@@ -172,7 +188,8 @@ impl History<'_> {
                  on_hand_min = excluded.on_hand_min, valid_for = excluded.valid_for,
                  cooldown = excluded.cooldown, codes_max = excluded.codes_max,
                  rest_after_order = excluded.rest_after_order, daily_limit = excluded.daily_limit,
-                 enabled = excluded.enabled, starts_at = excluded.starts_at",
+                 enabled = excluded.enabled, starts_at = excluded.starts_at,
+                 trigger = excluded.trigger, intent_window = excluded.intent_window",
             rule.tier, rule.habit_orders, rule.habit_days, rule.demand_days, rule.cover_days,
             rule.on_hand_min, rule.valid_for, rule.cooldown, rule.codes_max, rule.rest,
             rule.daily_limit, rule.enabled, sql_time(rule.starts_at),
@@ -210,6 +227,9 @@ impl History<'_> {
         let mut touched = Touched::default();
         for _ in 0..self.rng.random_range(1..=4) {
             self.change(&mut touched).await;
+        }
+        for _ in 0..self.rng.random_range(0..=5) {
+            self.event().await;
         }
         let before = self.tables().await;
         self.sink.policy.at = Some(Timestamp::from_micros(self.now));
@@ -319,6 +339,50 @@ impl History<'_> {
                 touched.customer(id, position);
             }
         }
+    }
+
+    /// A shopper does something, or the news of it is late, or its clock is ahead.
+    async fn event(&mut self) {
+        let ago = [
+            0,
+            0,
+            0,
+            0,
+            MINUTE,
+            10 * MINUTE,
+            15 * MINUTE,
+            HOUR,
+            4 * HOUR,
+            -MINUTE,
+            -2 * MINUTE,
+        ];
+        let event = Event {
+            customer: self.rng.random_range(1..=4),
+            store: self.rng.random_range(1..=2),
+            product: *[None, None, Some(1), Some(2)]
+                .choose(&mut self.rng)
+                .unwrap(),
+            at: self.now - *ago.choose(&mut self.rng).unwrap(),
+            used: false,
+        };
+        let id = self.shop.events.len();
+        let product = event.product.map_or("null".to_owned(), |id| id.to_string());
+        let kind = if event.product.is_some() {
+            "product_viewed"
+        } else {
+            "store_entered"
+        };
+        self.run(&format!(
+            "insert into shopper_event
+                 (event_id, type, customer_id, store_id, product_id, occurred_at, received_at)
+             values (lpad('{id}', 32, '0')::uuid, '{kind}', {}, {}, {product}, {}, {})",
+            event.customer,
+            event.store,
+            sql_time(event.at),
+            sql_time(self.now),
+        ))
+        .await;
+        self.shop.events.push(event);
     }
 
     /// The clock goes on, rules may be edited, codes may be dispatched or withdrawn; then a sweep.

@@ -15,8 +15,8 @@ use super::shop::Shop;
 use crate::model::random::seed;
 use crate::support::{Tidewater, until};
 
-const HISTORIES: u64 = 30;
-const STEPS: usize = 40;
+const HISTORIES: u64 = 40;
+const STEPS: usize = 100;
 /// What must have happened; a test that never meets one of them proves nothing about it.
 const CASES: [&str; 11] = [
     "redeemed",
@@ -176,8 +176,8 @@ fn change_order(rng: &mut ChaCha8Rng, naive: &mut Naive, code: String) -> (Strin
             .unwrap(),
         store: *[1, 1, 1, 1, 2].choose(rng).unwrap(),
         product: *[1, 1, 1, 1, 2].choose(rng).unwrap(),
-        cancelled: rng.random_bool(0.2),
-        placed: rng.random_bool(0.9).then(|| rng.random_range(-2..8)),
+        cancelled: rng.random_bool(0.15),
+        placed: rng.random_bool(0.9).then(|| rng.random_range(-4..7)),
     };
     let customer = order
         .customer

@@ -78,6 +78,15 @@ const FIXTURES: &str = "
         from promotion
         where rule_id = rule and customer_id = customer and store_id = store
           and product_id = product $$;
+    create function intent() returns void language sql as $$
+        update promotion_rule set trigger = 'intent' $$;
+    create function put_event(customer bigint, store bigint, product bigint, at timestamptz)
+    returns void language sql as $$
+        insert into shopper_event
+            (event_id, type, customer_id, store_id, product_id, occurred_at, received_at)
+        values (gen_random_uuid(),
+                case when product is null then 'store_entered' else 'cart_added' end,
+                customer, store, product, at, moment()) $$;
     insert into consumer_offset values
         ('orders', 0, 0, gen_random_uuid(), null, moment(), true),
         ('inventory', 0, 0, gen_random_uuid(), null, moment(), true);

@@ -1,0 +1,196 @@
+//! Events in the sink, and the codes that they make due.
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{GenericClient, Row};
+use uuid::Uuid;
+
+use super::super::eligibility::PairCauses;
+use super::super::error::Error;
+use super::super::evaluation::{Evaluation, Policy, RuleTuple, State};
+use super::super::statements::{Statements, column};
+use super::super::sweep::lock_pairs;
+use super::super::time::Timestamp;
+use super::record::ShopperEvent;
+use crate::connection::{self, Connection, Database};
+use crate::step::Steps;
+
+/// How long an event is kept at least.
+macro_rules! kept {
+    () => {
+        "greatest(interval '24 hours', (select max(intent_window) from promotion_rule))"
+    };
+}
+
+/// A connection that applies events.
+pub(super) struct Store {
+    database: Database,
+    statements: Statements,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Applied {
+    /// Events that were not known.
+    pub(super) new: u64,
+    /// Of those, the ones that occurred too long ago for any rule, or too far ahead.
+    pub(super) late: u64,
+    /// Codes issued.
+    pub(super) issued: usize,
+}
+
+impl Store {
+    pub(super) async fn connect(connection: &Connection) -> Result<Store, Error> {
+        let database = connection::connect(connection)
+            .await
+            .map_err(Error::Connect)?;
+        Ok(Store {
+            database,
+            statements: Statements::default(),
+        })
+    }
+
+    /// Stores events that are not known yet, and issues what they make due.
+    pub(super) async fn apply(
+        &mut self,
+        events: &[ShopperEvent],
+        policy: &Policy,
+        steps: &Steps,
+    ) -> Result<Applied, Error> {
+        let statements = &self.statements;
+        let transaction = self
+            .database
+            .transaction()
+            .await
+            .map_err(|error| Error::sink("begin", error))?;
+        let (mut applied, effective) = insert(&transaction, statements, policy, events).await?;
+        let tuples = eligible(&transaction, statements, &effective).await?;
+        if !tuples.is_empty() {
+            let pairs = lock_pairs(&transaction, statements, &tuples).await?;
+            let evaluation = Evaluation::begin(&transaction, statements, policy).await?;
+            if evaluation.standing().state() == State::Issuing {
+                let flipped = evaluation.write_conditions(&pairs).await?;
+                let causes = PairCauses::by_time(&flipped, &[]);
+                evaluation.evaluate_pairs(&causes).await?;
+                applied.issued = evaluation.issue(&tuples).await?;
+            }
+        }
+        steps.at("events.commit");
+        transaction
+            .commit()
+            .await
+            .map_err(|error| Error::sink("commit", error))?;
+        steps.at("events.committed");
+        Ok(applied)
+    }
+
+    /// Forgets events that nothing can come of any more.
+    pub(super) async fn prune(&self) -> Result<(), Error> {
+        const SQL: &str = concat!(
+            "delete from shopper_event where received_at < clock_timestamp() - ",
+            kept!()
+        );
+        self.statements
+            .execute(&*self.database, "forget old events", SQL, &[])
+            .await?;
+        Ok(())
+    }
+}
+
+/// Where a shopper is, and with what.
+struct Presence {
+    customer_id: i64,
+    store_id: i64,
+    product_id: Option<i64>,
+}
+
+/// Events are inserted in the order of their ids, so that two instances that have the same ones do not wait
+/// for each other.
+async fn insert(
+    client: &impl GenericClient,
+    statements: &Statements,
+    policy: &Policy,
+    events: &[ShopperEvent],
+) -> Result<(Applied, Vec<Presence>), Error> {
+    const SQL: &str = concat!(
+        "
+        with clock as materialized (select coalesce($8::timestamptz, clock_timestamp()) as at)
+        insert into shopper_event
+            (event_id, type, customer_id, store_id, product_id, occurred_at, received_at)
+        select distinct on (event_id)
+               event_id, type, customer_id, store_id, product_id, occurred_at, received_at
+        from clock,
+             unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[],
+                    $6::timestamptz[], $7::timestamptz[]) with ordinality
+                 as e (event_id, type, customer_id, store_id, product_id, occurred_at, received_at, place)
+        where received_at >= clock.at - ",
+        kept!(),
+        "
+        order by event_id, place
+        on conflict (event_id) do nothing
+        returning customer_id, store_id, product_id,
+                  occurred_at > (select at from clock) - (
+                      select coalesce(max(intent_window), interval '0') from promotion_rule)
+                  and occurred_at <= (select at from clock) + interval '1 minute' as effective"
+    );
+    let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
+    let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+    let customers: Vec<_> = events.iter().map(|event| event.customer_id).collect();
+    let stores: Vec<_> = events.iter().map(|event| event.store_id).collect();
+    let products: Vec<_> = events.iter().map(|event| event.product_id).collect();
+    let occurred: Vec<Timestamp> = events.iter().map(|event| event.occurred_at).collect();
+    let received: Vec<Timestamp> = events.iter().map(|event| event.received_at).collect();
+    let parameters: [&(dyn ToSql + Sync); 8] = [
+        &ids, &kinds, &customers, &stores, &products, &occurred, &received, &policy.at,
+    ];
+    let rows = statements
+        .query(client, "store events", SQL, &parameters)
+        .await?;
+    let mut applied = Applied {
+        new: rows.len() as u64,
+        ..Applied::default()
+    };
+    let mut effective = Vec::new();
+    for row in &rows {
+        if column(row, "effective")? {
+            effective.push(presence(row)?);
+        } else {
+            applied.late += 1;
+        }
+    }
+    Ok((applied, effective))
+}
+
+fn presence(row: &Row) -> Result<Presence, Error> {
+    Ok(Presence {
+        customer_id: column(row, "customer_id")?,
+        store_id: column(row, "store_id")?,
+        product_id: column(row, "product_id")?,
+    })
+}
+
+/// The eligible tuples of intent rules that such events are about.
+async fn eligible(
+    client: &impl GenericClient,
+    statements: &Statements,
+    presences: &[Presence],
+) -> Result<Vec<RuleTuple>, Error> {
+    const SQL: &str = "
+        select distinct e.rule_id, e.customer_id, e.store_id, e.product_id
+        from unnest($1::bigint[], $2::bigint[], $3::bigint[])
+            as s (customer_id, store_id, product_id)
+        join promotion_eligibility e
+            on e.customer_id = s.customer_id and e.store_id = s.store_id
+           and (s.product_id is null or e.product_id = s.product_id)
+        join promotion_rule r on r.rule_id = e.rule_id and r.trigger = 'intent'";
+    if presences.is_empty() {
+        return Ok(Vec::new());
+    }
+    let customers: Vec<_> = presences.iter().map(|one| one.customer_id).collect();
+    let stores: Vec<_> = presences.iter().map(|one| one.store_id).collect();
+    let products: Vec<_> = presences.iter().map(|one| one.product_id).collect();
+    let parameters: [&(dyn ToSql + Sync); 3] = [&customers, &stores, &products];
+    let rows = statements
+        .query(client, "find tuples of events", SQL, &parameters)
+        .await?;
+    rows.iter().map(RuleTuple::of).collect()
+}

@@ -1,0 +1,176 @@
+//! Application events: a code while the shopper is still in the store, and only one for each event.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidewater::connection::Database;
+use tidewater::kafka::topics;
+
+use super::feed::{Feed, hours_ago, now_us};
+use super::pipeline::{count, sink};
+use crate::model::{micros, read_topic};
+use crate::support::{Tidewater, kafka_brokers, until};
+
+const DISPATCHED: &str = "select count(*) from promotion where state = 'dispatched'";
+const EVENTS: &str = "select count(*) from shopper_event";
+
+/// An event of customer 7 in store 1, as the gateway writes it.
+fn event(id: u8, product: Option<i64>) -> Value {
+    json!({
+        "event_id": format!("00000000-0000-4000-8000-0000000000{id:02x}"),
+        "type": if product.is_some() { "product_viewed" } else { "store_entered" },
+        "customer_id": 7, "store_id": 1, "product_id": product,
+        "occurred_at": hours_ago(0), "received_at": hours_ago(0),
+    })
+}
+
+/// A sink under an intent rule, and a consumer that has evaluated a shop with one eligible tuple.
+async fn shop(name: &str, more: &str) -> (Feed, Database) {
+    let mut feed = Feed::open(name, more).await;
+    let sink = sink(&feed).await;
+    sink.batch_execute("update promotion_rule set trigger = 'intent'")
+        .await
+        .unwrap();
+    feed.one_eligible_tuple();
+    feed.snapshot_almost_ends();
+    feed.snapshot_ends();
+    feed.heartbeat(0);
+    (feed, sink)
+}
+
+/// Waits until codes are issued and the tuple is eligible.
+async fn ready(feed: &mut Feed, sink: &Database, consumer: &Tidewater) {
+    until("the first evaluation", async || {
+        feed.heartbeat(0);
+        count(sink, "select count(*) from promotion_eligibility").await == 1
+            && consumer.log().contains("state=issuing")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shoppers_event_becomes_a_published_code() {
+    let (mut feed, sink) = shop("intent", "").await;
+    let consumer = Tidewater::start(&["aggregate"], &feed.config);
+    ready(&mut feed, &sink, &consumer).await;
+    // Another product, another shopper's store, one that occurred long ago, and one that is no event.
+    let mut long_ago = event(1, Some(2));
+    long_ago["occurred_at"] = json!(hours_ago(2));
+    let mut elsewhere = event(2, None);
+    elsewhere["store_id"] = json!(2);
+    for value in [event(3, Some(5)), elsewhere, long_ago] {
+        feed.event(&value.to_string());
+    }
+    feed.event("no event");
+    until("three events", async || count(&sink, EVENTS).await == 3).await;
+    assert_eq!(count(&sink, "select count(*) from promotion").await, 0);
+
+    let before = now_us();
+    feed.event(&event(4, Some(2)).to_string());
+    until("the code", async || {
+        feed.heartbeat(0);
+        count(&sink, DISPATCHED).await == 1
+    })
+    .await;
+    let records = read_topic(&kafka_brokers(), &topics::promotions(&feed.prefix));
+    let code: Value = serde_json::from_slice(records[0].value.as_deref().unwrap()).unwrap();
+    let shown = &code["why"]["event"];
+    assert_eq!(shown["event_id"], event(4, None)["event_id"]);
+    assert_eq!(shown["type"], "product_viewed");
+    assert!(micros(shown["occurred_at"].as_str().unwrap()).is_some());
+    let sql = "select (extract(epoch from dispatched_at) * 1000000)::bigint from promotion";
+    let latency = Duration::from_micros((count(&sink, sql).await - before).unsigned_abs());
+    println!("event to acknowledged code: {latency:?}");
+    assert!(
+        consumer
+            .log()
+            .contains("a record of the events topic is no event")
+    );
+    assert_eq!(consumer.terminate().code(), Some(0));
+}
+
+#[tokio::test]
+async fn an_event_about_the_store_makes_the_first_tuple_due_and_no_other() {
+    let (mut feed, sink) = shop("entered", "").await;
+    // A second tuple of the customer in the store, with more excess.
+    feed.level("r", 1, 3, 900);
+    feed.order("r", 3, [7, 1, 3], 48);
+    feed.order("r", 4, [7, 1, 3], 480);
+    let consumer = Tidewater::start(&["aggregate"], &feed.config);
+    until("two eligible tuples", async || {
+        feed.heartbeat(0);
+        count(&sink, "select count(*) from promotion_eligibility").await == 2
+            && consumer.log().contains("state=issuing")
+    })
+    .await;
+    // The same event twice is one.
+    feed.event(&event(1, None).to_string());
+    feed.event(&event(1, None).to_string());
+    until("the first code", async || {
+        feed.heartbeat(0);
+        count(&sink, DISPATCHED).await == 1
+    })
+    .await;
+    let first = "select product_id from promotion order by issued_at limit 1";
+    assert_eq!(count(&sink, first).await, 3);
+    // The tuple that was passed over is touched, and asks for an event again.
+    feed.order("c", 5, [7, 1, 2], 47);
+    feed.flush();
+    until("the order", async || {
+        count(&sink, "select count(*) from order_image where order_id = 5").await == 1
+    })
+    .await;
+    assert_eq!(count(&sink, "select count(*) from promotion").await, 1);
+    feed.event(&event(2, None).to_string());
+    until("the second code", async || {
+        feed.heartbeat(0);
+        count(&sink, DISPATCHED).await == 2
+    })
+    .await;
+    assert_eq!(consumer.terminate().code(), Some(0));
+}
+
+#[tokio::test]
+async fn an_event_waits_for_what_makes_its_tuple_eligible() {
+    let (mut feed, sink) = shop("waits", "").await;
+    let consumer = Tidewater::start(&["aggregate"], &feed.config);
+    ready(&mut feed, &sink, &consumer).await;
+    feed.event(&event(1, Some(3)).to_string());
+    until("the event", async || count(&sink, EVENTS).await == 1).await;
+    feed.order("c", 3, [7, 1, 3], 48);
+    feed.order("c", 4, [7, 1, 3], 480);
+    feed.level("c", 1, 3, 200);
+    until("the code", async || {
+        feed.heartbeat(0);
+        count(&sink, DISPATCHED).await == 1
+    })
+    .await;
+    assert_eq!(consumer.terminate().code(), Some(0));
+}
+
+#[tokio::test]
+async fn an_event_counts_once_whatever_crashes() {
+    for step in ["events.commit", "events.committed"] {
+        let crash = format!("[debug]\ncrash_at = \"{step}\"");
+        let (mut feed, sink) = shop("event_crash", &crash).await;
+        let mut consumer = Tidewater::start(&["aggregate"], &feed.config);
+        ready(&mut feed, &sink, &consumer).await;
+        feed.event(&event(1, None).to_string());
+        until(step, async || !consumer.is_running()).await;
+        drop(consumer);
+        let config = feed.config.replace(&crash, "");
+        let consumer = Tidewater::start(&["aggregate"], &config);
+        until("the code", async || {
+            feed.heartbeat(0);
+            count(&sink, DISPATCHED).await == 1
+        })
+        .await;
+        // What comes behind the event was read behind it.
+        feed.event(&event(2, Some(9)).to_string());
+        until("the next event", async || count(&sink, EVENTS).await == 2).await;
+        assert_eq!(count(&sink, "select count(*) from promotion").await, 1);
+        let used = "select count(*) from shopper_event join promotion using (promotion_id)";
+        assert_eq!(count(&sink, used).await, 1);
+        assert_eq!(consumer.terminate().code(), Some(0));
+    }
+}
