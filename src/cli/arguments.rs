@@ -10,6 +10,7 @@ use super::completions::CompletionsArguments;
 use super::doctor::DoctorArguments;
 use super::position::PositionCommand;
 use super::replay::ReplayArguments;
+use super::rules::RulesCommand;
 use super::simulate::SimulateArguments;
 use super::snapshot::SnapshotCommand;
 use super::status::StatusArguments;
@@ -92,6 +93,12 @@ pub enum Command {
     Completions(CompletionsArguments),
     /// Wipes what is derived and folds the topics again; never issues a second code.
     Rebuild,
+    /// Promotion rules: why somebody gets a code, or does not.
+    Rules {
+        /// What to say.
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
     /// A realistic shop in the source database, at a rate you name.
     Simulate(SimulateArguments),
 }

@@ -13,6 +13,7 @@ mod position;
 mod rebuild;
 mod replay;
 mod roles;
+mod rules;
 mod signals;
 mod simulate;
 mod snapshot;
@@ -69,6 +70,7 @@ async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Replay(arguments) => replay::run(&settings()?, arguments),
         Command::Completions(arguments) => Ok(completions::run(*arguments)),
         Command::Rebuild => rebuild::run(&settings()?).await,
+        Command::Rules { command } => rules::run(&settings()?, command).await,
         Command::Simulate(arguments) => simulate::run(&settings()?, arguments).await,
     }
 }

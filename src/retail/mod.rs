@@ -25,6 +25,7 @@ pub mod eligibility;
 mod error;
 pub mod evaluation;
 mod events;
+pub mod explain;
 pub mod field;
 pub mod fold;
 mod group;

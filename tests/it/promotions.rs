@@ -2,6 +2,7 @@
 
 mod conditions;
 mod dispatch;
+mod explain;
 mod feed;
 mod instances;
 mod intent;

@@ -248,6 +248,11 @@ impl Shop {
         entry.map_or(Due::No, |(place, _)| Due::ByEntry(place))
     }
 
+    /// Whether an eligible tuple may have a code, as far as its own conditions and the limits go.
+    pub(crate) fn may_have(&self, tuple: RuleTuple, now: i64) -> bool {
+        self.obstacle(tuple, now).is_none() && !matches!(self.due(tuple, now), Due::No)
+    }
+
     /// Gives codes to those of these eligible tuples that may have one, in the order of issue.
     pub(crate) fn issue(&mut self, tuples: &BTreeSet<RuleTuple>, now: i64) {
         let mut order: Vec<_> = tuples

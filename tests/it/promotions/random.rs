@@ -7,7 +7,8 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidewater::event::Position;
-use tidewater::retail::evaluation::Evaluation;
+use tidewater::retail::evaluation::{Evaluation, Policy};
+use tidewater::retail::explain::{Question, explain};
 use tidewater::retail::sweep::Sweeper;
 use tidewater::retail::time::Timestamp;
 use tidewater::retail::touched::{Pair, Touched};
@@ -24,7 +25,10 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 /// What must have happened; a test that never meets one of them proves nothing about it.
-const CASES: [&str; 21] = [
+const CASES: [&str; 24] = [
+    "explained: a code may be issued",
+    "explained: eligible",
+    "explained: not eligible",
     "became eligible by stock",
     "became eligible by order",
     "became eligible by tier",
@@ -425,6 +429,7 @@ impl History<'_> {
         let after = self.tables().await;
         self.check(name, &after);
         self.shop.expire(self.now);
+        self.explain(name).await;
         self.sweeper.issue().await.unwrap();
         self.shop.issue(&after.eligible, self.now);
         self.check_codes(name, "sweep").await;
@@ -438,6 +443,48 @@ impl History<'_> {
         assert_eq!(self.tables().await.eligible, after.eligible, "{name}");
         self.check_codes(name, "sweep").await;
         assert_eq!(self.shop.codes.len(), codes, "{name}");
+    }
+
+    /// What is explained of some customer and product is what the model says.
+    async fn explain(&mut self, name: &str) {
+        let eligible = self.shop.eligible(self.now);
+        let any = [0; 3].map(|_| self.rng.random_range(1..=2));
+        let listed: Vec<_> = eligible
+            .iter()
+            .map(|one| [one[1], one[2], one[3]])
+            .collect();
+        let [customer_id, store_id, product_id] = *listed
+            .choose(&mut self.rng)
+            .filter(|_| any[0] == 1)
+            .unwrap_or(&any);
+        let question = Question {
+            customer_id,
+            product_id,
+            store_id: Some(store_id),
+            rule_id: None,
+        };
+        let policy = Policy {
+            at: Some(Timestamp::from_micros(self.now)),
+            ..self.sink.policy.clone()
+        };
+        let Sink {
+            database,
+            statements,
+            ..
+        } = &mut *self.sink;
+        let explained = explain(database, statements, &policy, question).await;
+        for tuple in explained.unwrap().tuples {
+            let numbers = [tuple.rule_id, customer_id, store_id, product_id];
+            let eligible = eligible.contains(&numbers);
+            let issuable = eligible && self.shop.may_have(numbers, self.now);
+            let found = (tuple.eligible, tuple.issuable, tuple.listed);
+            assert_eq!(found, (eligible, issuable, eligible), "{name}, {tuple:?}");
+            self.case(match (eligible, issuable) {
+                (_, true) => "explained: a code may be issued",
+                (true, false) => "explained: eligible",
+                (false, false) => "explained: not eligible",
+            });
+        }
     }
 
     fn check(&mut self, name: &str, tables: &Tables) {
