@@ -1,10 +1,11 @@
 //! Change data capture from PostgreSQL logical replication to Apache Kafka, exactly once, and the
 //! retail application built on it.
 //!
-//! Two halves that meet only in Kafka topics:
+//! Two halves that meet only in Kafka topics, and the gateway that applications' events come in by:
 //!
 //! ```text
 //! postgres ─▶ pgoutput ─▶ event ─▶ replicate ─▶ kafka ═══ topics ═══▶ kafka ─▶ retail ─▶ sink
+//!                                gateway ─▶ kafka ═══▶ events
 //! ```
 //!
 //! ARCHITECTURE.md follows one row through these modules.
@@ -15,6 +16,7 @@ pub mod connection;
 pub mod doctor;
 pub mod event;
 pub mod exit;
+pub mod gateway;
 pub mod http;
 pub mod kafka;
 pub mod lag;

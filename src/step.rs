@@ -34,6 +34,8 @@ pub enum Role {
     Dispatch = 2,
     /// The consumer of application events.
     Events = 3,
+    /// The gateway.
+    Gateway = 4,
 }
 
 /// Where one role stands; clones share the arrival count.

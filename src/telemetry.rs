@@ -189,6 +189,17 @@ pub const SWEEP_SECONDS: &str = "tidewater_sweep_seconds";
 /// Whether codes are issued: 0 while warming up, 1 when behind, 2 when they are.
 pub const ISSUE_STATE: &str = "tidewater_issue_state";
 
+/// Requests that the gateway has answered, by `route` and `status`.
+pub const GATEWAY_REQUESTS_TOTAL: &str = "tidewater_gateway_requests_total";
+/// Events that the gateway was sent, by `result`: accepted, repeated, rejected, or failed in Kafka.
+pub const GATEWAY_EVENTS_TOTAL: &str = "tidewater_gateway_events_total";
+/// From the arrival of a request's events to Kafka's acknowledgement of the last, seconds.
+pub const GATEWAY_ACKNOWLEDGED_SECONDS: &str = "tidewater_gateway_acknowledged_seconds";
+/// Events that wait for Kafka's acknowledgement.
+pub const GATEWAY_EVENTS_IN_FLIGHT: &str = "tidewater_gateway_events_in_flight";
+/// Open connections of the gateway.
+pub const GATEWAY_CONNECTIONS: &str = "tidewater_gateway_connections";
+
 /// Write-ahead log that the source keeps for the slot, bytes.
 pub const RETAINED_WAL_BYTES: &str = "tidewater_retained_wal_bytes";
 /// End of the source's log minus what the slot has confirmed, bytes.
@@ -244,6 +255,7 @@ enum StageState {
     Starting,
     Idle,
     Working { oldest: Instant },
+    Draining,
     Failed { reason: String },
 }
 
@@ -256,6 +268,11 @@ impl Stage {
     /// The oldest item that waits here arrived at `oldest`.
     pub fn working_since(&self, oldest: Instant) {
         self.set(StageState::Working { oldest });
+    }
+
+    /// It takes nothing new, and ends once what it has is done.
+    pub fn draining(&self) {
+        self.set(StageState::Draining);
     }
 
     /// The stage cannot go on, for the reason given (no row values).
@@ -288,6 +305,7 @@ impl Stage {
                 };
                 (condition, Some(age), None)
             }
+            StageState::Draining => (Condition::Draining, None, None),
             StageState::Failed { reason } => (Condition::Failed, None, Some(reason)),
         };
         StageReport {
@@ -311,6 +329,8 @@ pub enum Condition {
     Working,
     /// Something has waited for longer than the stage's limit.
     Stuck,
+    /// It takes nothing new: the process is about to end.
+    Draining,
     /// It cannot go on.
     Failed,
 }
@@ -322,6 +342,7 @@ impl fmt::Display for Condition {
             Condition::Idle => "idle",
             Condition::Working => "working",
             Condition::Stuck => "stuck",
+            Condition::Draining => "draining",
             Condition::Failed => "failed",
         })
     }
@@ -365,6 +386,8 @@ mod tests {
             Condition::Working
         );
         assert_eq!(condition(start + Duration::from_secs(6)), Condition::Stuck);
+        stage.draining();
+        assert_eq!(condition(start), Condition::Draining);
         stage.failed("fenced");
         assert_eq!(condition(start), Condition::Failed);
     }

@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use super::capture::CaptureArguments;
 use super::completions::CompletionsArguments;
 use super::doctor::DoctorArguments;
+use super::keys::KeysCommand;
 use super::position::PositionCommand;
 use super::replay::ReplayArguments;
 use super::rules::RulesCommand;
@@ -63,6 +64,14 @@ pub enum Command {
     Replicate,
     /// Folds the topics into the sink's aggregates and issues codes.
     Aggregate,
+    /// Serves applications: takes their events in, and lets them read.
+    Gateway,
+    /// Keys of the gateway: made, listed, revoked.
+    Keys {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Creates the sink's schema, or brings it up to date.
     Migrate,
     /// Compares source, topics and aggregates at one consistent position, row by row.

@@ -8,6 +8,7 @@ mod capture;
 mod completions;
 mod doctor;
 mod failure;
+mod keys;
 mod migrate;
 mod position;
 mod rebuild;
@@ -56,9 +57,14 @@ async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let settings =
         || -> Result<Settings, Failure> { Ok(config::load(arguments.config.as_deref())?) };
     match &arguments.command {
-        Command::Run => roles::run(&settings()?, roles::Roles::ALL).await,
+        Command::Run => {
+            let settings = settings()?;
+            roles::run(&settings, roles::Roles::all(&settings)).await
+        }
         Command::Replicate => roles::run(&settings()?, roles::Roles::REPLICATE).await,
         Command::Aggregate => roles::run(&settings()?, roles::Roles::AGGREGATE).await,
+        Command::Gateway => roles::run(&settings()?, roles::Roles::GATEWAY).await,
+        Command::Keys { command } => keys::run(&settings()?, command).await,
         Command::Migrate => migrate::run(&settings()?).await,
         Command::Verify(arguments) => verify::run(&settings()?, arguments).await,
         Command::Status(arguments) => status::run(&settings()?, *arguments).await,

@@ -1,4 +1,4 @@
-//! `run`, `replicate` and `aggregate`: long-lived roles beside the HTTP server.
+//! `run`, `replicate`, `aggregate` and `gateway`: long-lived roles beside the HTTP server.
 //!
 //! The roles share a shutdown: a signal drains all of them, and one that fails ends the others, so that
 //! a supervisor starts the whole process again.
@@ -11,28 +11,43 @@ use super::signals;
 use crate::config::settings::Settings;
 use crate::exit::ExitCode;
 use crate::telemetry::Health;
-use crate::{http, lag, replicate, retail, telemetry};
+use crate::{gateway, http, lag, replicate, retail, telemetry};
 
 /// Which roles a process has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Roles {
     replicate: bool,
     aggregate: bool,
+    gateway: bool,
 }
 
 impl Roles {
-    pub(super) const ALL: Roles = Roles {
-        replicate: true,
-        aggregate: true,
+    const NONE: Roles = Roles {
+        replicate: false,
+        aggregate: false,
+        gateway: false,
     };
     pub(super) const REPLICATE: Roles = Roles {
         replicate: true,
-        aggregate: false,
+        ..Roles::NONE
     };
     pub(super) const AGGREGATE: Roles = Roles {
-        replicate: false,
         aggregate: true,
+        ..Roles::NONE
     };
+    pub(super) const GATEWAY: Roles = Roles {
+        gateway: true,
+        ..Roles::NONE
+    };
+
+    /// Every role that the configuration asks for.
+    pub(super) fn all(settings: &Settings) -> Roles {
+        Roles {
+            replicate: true,
+            aggregate: true,
+            gateway: settings.gateway.enabled,
+        }
+    }
 }
 
 /// Runs the roles until a signal, or until one of them fails.
@@ -62,6 +77,10 @@ pub(super) async fn run(settings: &Settings, roles: Roles) -> Result<ExitCode, F
         let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
         tasks.spawn(async move { aggregate(&settings, &health, shutdown).await });
     }
+    if roles.gateway {
+        let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
+        tasks.spawn(async move { gateway(&settings, &health, shutdown).await });
+    }
     let result = join(tasks, &shutdown).await;
     serving.cancel();
     background.shutdown().await;
@@ -78,6 +97,17 @@ async fn aggregate(
         retail::migrate(sink).await?;
     }
     Ok(retail::run(settings, health, shutdown).await?)
+}
+
+async fn gateway(
+    settings: &Settings,
+    health: &Health,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    if let Some(sink) = &settings.sink {
+        retail::migrate(sink).await?;
+    }
+    Ok(gateway::run(settings, health, shutdown).await?)
 }
 
 /// Waits for all; the first failure is the one that counts, and ends the others.

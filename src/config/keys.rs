@@ -1,6 +1,8 @@
 //! Every key of the configuration, with its default and its bound: what `--help`, the README and the
 //! resolver go by.
 
+mod gateway;
+
 /// One key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -32,7 +34,29 @@ const fn key(
 }
 
 /// Every key.
-pub const KEYS: &[Key] = &[
+pub const KEYS: &[Key] =
+    &joined::<{ SECTIONS.len() + gateway::KEYS.len() }>(SECTIONS, gateway::KEYS);
+
+/// Two lists as one.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated by the compiler, which refuses an index out of bounds"
+)]
+const fn joined<const N: usize>(first: &[Key], second: &[Key]) -> [Key; N] {
+    let mut all = [key("", "", "", ""); N];
+    let mut index = 0;
+    while index < N {
+        all[index] = if index < first.len() {
+            first[index]
+        } else {
+            second[index - first.len()]
+        };
+        index += 1;
+    }
+    all
+}
+
+const SECTIONS: &[Key] = &[
     Key {
         secret: true,
         ..key(

@@ -11,6 +11,7 @@
 
 mod find;
 mod format;
+mod gateway;
 mod handling;
 mod keys;
 mod outbox;

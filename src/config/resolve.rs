@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Fault;
 use super::find::find;
 use super::format::{format, registry};
+use super::gateway::gateway;
 use super::raw::{Raw, RawValue};
 use super::row_store::row_store;
 use super::selection::selection;
@@ -31,6 +32,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
     let http = Http {
         listen: resolver.parsed("http.listen")?,
     };
+    let gateway = gateway(&mut resolver);
     let retail = retail(&mut resolver);
     let row_store = row_store(&mut resolver);
     let names = format.as_ref().map(|format| format.handling.names);
@@ -48,6 +50,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
         selection: selection?.into(),
         sink: sink.map_or(Some(None), |found| found.map(Some))?,
         http,
+        gateway: gateway?,
         retail: retail?,
         steps: steps?,
     })
@@ -345,7 +348,7 @@ impl Resolver<'_> {
         value
     }
 
-    fn parsed<T: FromStr>(&mut self, path: &str) -> Option<T> {
+    pub(super) fn parsed<T: FromStr>(&mut self, path: &str) -> Option<T> {
         self.checked(path, |text| text.parse().ok())
     }
 
@@ -461,7 +464,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn duration(&mut self, path: &str, least: &str, most: &str) -> Option<Duration> {
+    pub(super) fn duration(&mut self, path: &str, least: &str, most: &str) -> Option<Duration> {
         let (least, most) = (duration(least)?, duration(most)?);
         self.checked(path, |text| {
             duration(text).filter(|found| (least..=most).contains(found))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub sink: Option<Sink>,
     /// Metrics, health and, later, the console.
     pub http: Http,
+    /// The gateway for applications.
+    pub gateway: Gateway,
     /// The retail half.
     pub retail: Retail,
     /// `[debug]`: crash tests only.
@@ -299,6 +302,45 @@ pub struct Sink {
 pub struct Http {
     /// Where metrics and health are served.
     pub listen: SocketAddr,
+}
+
+/// `[gateway]`
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Whether `tidewater run` has a gateway.
+    pub enabled: bool,
+    /// Where applications are served.
+    pub listen: SocketAddr,
+    /// Events that one key may send in a second.
+    pub events_per_second: NonZeroU32,
+    /// Events that one key may send at once.
+    pub events_burst: NonZeroU32,
+    /// Reads that one key may make in a second, and at once.
+    pub reads_per_second: NonZeroU32,
+    /// Most events of one request.
+    pub batch_events_max: usize,
+    /// Longest body, bytes.
+    pub body_bytes_max: usize,
+    /// Longest head, bytes.
+    pub header_bytes_max: usize,
+    /// How long a head may take, and a connection be idle.
+    pub header_timeout: Duration,
+    /// How long a body may take, and a read in the sink.
+    pub request_timeout: Duration,
+    /// How long Kafka may take to acknowledge an event.
+    pub acknowledge_timeout: Duration,
+    /// How long requests under way may take once the process is to end.
+    pub drain_timeout: Duration,
+    /// Most open connections.
+    pub connections_max: usize,
+    /// Most events that wait for Kafka.
+    pub events_in_flight_max: usize,
+    /// Most bytes of bodies that are read or wait for Kafka.
+    pub bytes_in_flight_max: usize,
+    /// How many of the newest event ids are known.
+    pub remembered_events: usize,
+    /// Connections to the sink for reads.
+    pub read_connections: usize,
 }
 
 /// `[retail]`

@@ -1,6 +1,8 @@
 //! Client settings: ours first, then those of the configuration, which win, except where the protocol
 //! of exactly-once depends on one.
 
+use std::time::Duration;
+
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
@@ -48,6 +50,21 @@ pub(super) fn producer_config(kafka: &Kafka) -> ClientConfig {
     config
         .set("enable.idempotence", "true")
         .set("delivery.report.only.error", "true");
+    config
+}
+
+/// Settings of a producer that tells of each record how it fared within this time.
+pub(super) fn deliverer_config(
+    kafka: &Kafka,
+    within: Duration,
+    records_max: usize,
+) -> ClientConfig {
+    let mut config = producer_config(kafka);
+    config
+        .set("acks", "all")
+        .set("delivery.report.only.error", "false")
+        .set("delivery.timeout.ms", within.as_millis().to_string())
+        .set("queue.buffering.max.messages", records_max.to_string());
     config
 }
 

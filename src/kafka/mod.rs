@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! Producer ── native (librdkafka's C interface)     batches of records in transactions
+//! Deliverer ─ librdkafka through rdkafka             records that somebody waits for, each told of
 //! Admin    ── topics created and checked before a producer sees their names
 //! position ── the compacted topic that says where the stream stands
 //! Reader   ── partitions from given offsets, under either isolation
@@ -10,6 +11,7 @@
 mod ad_hoc;
 mod admin;
 mod client;
+mod delivery;
 mod error;
 mod member;
 mod native;
@@ -22,6 +24,7 @@ pub mod topics;
 pub use ad_hoc::{AdHocRecords, RequestState, RequestTable, SnapshotRequest};
 pub use admin::{Admin, Topic, TopicSpec};
 pub use client::{Quiet, consumer_config};
+pub use delivery::{Deliverer, Outcome, Parcel, Receipt};
 pub use error::{ClientError, Error};
 pub use member::{Member, MemberRecords};
 pub use position::{

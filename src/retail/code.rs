@@ -70,6 +70,29 @@ impl Codes {
     }
 }
 
+/// A code as somebody has typed it: in small letters, with hyphens, with letters for the digits that they look
+/// like. `None` where it is no code, by its check character or otherwise.
+pub fn typed(text: &str) -> Option<String> {
+    let mut code = String::new();
+    for character in text.chars().filter(|character| *character != '-') {
+        let character = match character.to_ascii_uppercase() {
+            'O' => '0',
+            'I' | 'L' => '1',
+            other => other,
+        };
+        if !character.is_ascii() || code.len() > CHARACTERS as usize {
+            return None;
+        }
+        code.push(character);
+    }
+    let (digits, _) = code.split_at_checked(CHARACTERS as usize)?;
+    let number = digits.bytes().try_fold(0_u64, |number, byte| {
+        let digit = ALPHABET.iter().position(|known| *known == byte)?;
+        Some(number << 5 | u64::try_from(digit).ok()?)
+    });
+    (spell(number?) == code).then_some(code)
+}
+
 /// Ten characters, most significant first, and the check character.
 fn spell(number: u64) -> String {
     let character = |alphabet: &[u8], index: u64| {
@@ -111,6 +134,29 @@ mod tests {
             ((1 << 50) - 1, "ZZZZZZZZZZX"),
         ] {
             assert_eq!(spell(number), text, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_read_as_it_is_typed() {
+        let check = |text: &str, code: Option<&str>| {
+            assert_eq!(typed(text).as_deref(), code, "{text}");
+        };
+        check("000000016JD", Some("000000016JD"));
+        check("0000-0001-6jd", Some("000000016JD"));
+        check("OOOOOOOL6JD", Some("000000016JD"));
+        check("0000000010*", Some("0000000010*"));
+        check("ZZZZZZZZZZX", Some("ZZZZZZZZZZX"));
+        for wrong in [
+            "",
+            "-",
+            "000000016J",
+            "000000016JE",
+            "000000016JDD",
+            "00000001ÜJD",
+            "0000000u6JD",
+        ] {
+            check(wrong, None);
         }
     }
 

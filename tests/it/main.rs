@@ -21,6 +21,7 @@ mod consumers;
 mod corpora;
 mod evolution;
 mod faults;
+mod gateway;
 mod histories;
 mod history;
 mod login;

@@ -1,0 +1,98 @@
+//! The gateway: applications send events and read what became of them, over HTTP.
+//!
+//! ```text
+//! server ─▶ routes ─▶ access (keys, rates) ─▶ events ─▶ body, event ─▶ publisher ═▶ <prefix>.events
+//!                                     └────▶ read ─▶ sink
+//! ```
+//!
+//! An event is accepted when every in-sync replica of its partition has it, and no answer says so before. Pure are
+//! `event`, `recent`, `flights`, `problem` and the parts of `body` that take texts apart.
+
+mod access;
+mod body;
+mod error;
+mod event;
+mod events;
+mod flights;
+mod key;
+mod key_table;
+mod problem;
+mod publisher;
+mod read;
+mod recent;
+mod routes;
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::access::Access;
+use self::publisher::Publisher;
+use self::read::Reader;
+use self::routes::Api;
+use self::server::Server;
+use crate::config::settings::Settings;
+use crate::kafka::{Admin, TopicSpec, topics};
+use crate::retail::check_schema;
+use crate::step::{Role, Steps};
+use crate::telemetry::Health;
+
+pub use error::Error;
+pub use key::{NewKey, Scope};
+pub use key_table::{KeyError, ListedKey, create, list, open, revoke};
+
+/// How long an event may wait for Kafka's word before the stage counts as stuck.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// Serves until `stop` or a definite error; then answers what is under way.
+pub async fn run(
+    settings: &Settings,
+    health: &Health,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let missing = |section| Error::Missing { section };
+    let kafka = settings.kafka.as_ref().ok_or(missing("kafka"))?;
+    let sink = settings.sink.as_ref().ok_or(missing("sink"))?;
+    let gateway = Arc::new(settings.gateway.clone());
+    let accept = health.stage("gateway.accept", STUCK_AFTER);
+    let publish = health.stage("gateway.publish", STUCK_AFTER);
+    let server = Server::bind(&gateway).await?;
+    check_schema(sink).await.map_err(KeyError::from)?;
+    let topic = topics::events(&kafka.prefix);
+    let spec = TopicSpec::application_events(kafka, topic.clone());
+    Admin::new(kafka)?.ensure_topic(&spec).await?;
+    let steps = Steps::open(&settings.steps, Role::Gateway).map_err(Error::Steps)?;
+    let publisher = Publisher::open(kafka.clone(), topic, &gateway, publish, steps)?;
+    let access = Access::open(sink, &gateway).await?;
+    let api = Api {
+        access: access.clone(),
+        publisher: publisher.clone(),
+        reader: Reader::new(&sink.connection, &gateway)?,
+        bytes: Arc::new(Semaphore::new(gateway.bytes_in_flight_max)),
+        gateway,
+    };
+    // These outlive the last request.
+    let ended = CancellationToken::new();
+    let mut watches = JoinSet::new();
+    watches.spawn(access.watch(ended.clone()));
+    watches.spawn(publisher.clone().watch(ended.clone()));
+    accept.idle();
+    tracing::info!(address = %server.address(), "serving applications");
+    let draining = {
+        let stop = stop.clone();
+        async move {
+            stop.cancelled().await;
+            accept.draining();
+        }
+    };
+    tokio::join!(server.run(routes::router(api), stop), draining);
+    ended.cancel();
+    watches.join_all().await;
+    publisher.close().await;
+    tracing::info!("gateway drained");
+    Ok(())
+}

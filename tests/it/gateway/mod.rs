@@ -1,0 +1,300 @@
+//! The gateway as a process of its own, on real servers, met over real sockets.
+
+mod access;
+mod events;
+mod faults;
+mod hostile;
+mod keys;
+mod reads;
+mod schema;
+
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use tidewater::connection::{Connection, Database, connect};
+use tidewater::exit::ExitCode;
+use uuid::Uuid;
+
+use crate::model::{Record, read_topic};
+use crate::support::{self, Tidewater, until};
+
+const JSON: &str = "application/json";
+const LINES: &str = "application/x-ndjson";
+
+/// A gateway, its sink and its topic.
+struct Scene {
+    process: Tidewater,
+    config: String,
+    sink: Connection,
+    brokers: String,
+    topic: String,
+}
+
+impl Scene {
+    /// A gateway on the shared servers; `more` is added to `[gateway]`.
+    async fn start(name: &str, more: &str) -> Scene {
+        Scene::at(name, &support::kafka_brokers(), more).await
+    }
+
+    /// A gateway on a broker of the test's own.
+    async fn at(name: &str, brokers: &str, more: &str) -> Scene {
+        let name = support::unique(name);
+        let sink = support::database_url(&format!("{name}_sink"));
+        Scene::with(config(&name, brokers, &sink, more)).await
+    }
+
+    /// A gateway with a whole configuration.
+    async fn with(config: String) -> Scene {
+        let settings = tidewater::config::parse(&config, []).unwrap();
+        let kafka = settings.kafka.unwrap();
+        let mut scene = Scene {
+            process: Tidewater::start(&["gateway"], &config),
+            config,
+            sink: settings.sink.unwrap().connection,
+            topic: format!("{}.events", kafka.prefix),
+            brokers: kafka.brokers,
+        };
+        scene.serving().await;
+        scene
+    }
+
+    async fn serving(&mut self) {
+        until("the gateway to serve", async || {
+            assert!(self.process.is_running(), "{}", self.process.log());
+            self.process.log().contains("serving applications")
+        })
+        .await;
+    }
+
+    /// Where it listens.
+    fn address(&self) -> String {
+        after(&self.process.log(), "serving applications address=")
+    }
+
+    /// Where its metrics and its health are.
+    fn health(&self) -> Client {
+        let address = after(&self.process.log(), "serving metrics and health address=");
+        Client::new(&address, None)
+    }
+
+    /// Makes a key with these scopes, and a client that has it, once the gateway knows it.
+    async fn client(&self, scopes: &[&str]) -> Client {
+        let client = Client::new(
+            &self.address(),
+            Some(self.key(&support::unique("key"), scopes)),
+        );
+        until("the key to be known", async || {
+            client.get("/v1/levels").await.status != StatusCode::UNAUTHORIZED
+        })
+        .await;
+        client
+    }
+
+    fn key(&self, name: &str, scopes: &[&str]) -> String {
+        let mut arguments = vec!["keys", "create", "--json", "--name", name];
+        for scope in scopes {
+            arguments.extend(["--scope", scope]);
+        }
+        let made = Tidewater::run(&arguments, &self.config).expect(ExitCode::Success);
+        let made: Value = serde_json::from_str(&made.output).unwrap();
+        made["key"].as_str().unwrap().to_owned()
+    }
+
+    /// A client that may send events.
+    async fn sender(&self) -> Client {
+        self.client(&["events:write"]).await
+    }
+
+    async fn sink(&self) -> Database {
+        connect(&self.sink).await.unwrap()
+    }
+
+    /// What is in the topic, in the order of partitions and offsets.
+    fn records(&self) -> Vec<Record> {
+        read_topic(&self.brokers, &self.topic)
+    }
+
+    /// How many records the topic has of each of these events.
+    fn copies(&self, ids: &[Uuid]) -> Vec<usize> {
+        let records = self.records();
+        let values: Vec<Value> = records.iter().map(value).collect();
+        let of = |id: &Uuid| {
+            let id = id.to_string();
+            values
+                .iter()
+                .filter(|value| value["event_id"] == id.as_str())
+                .count()
+        };
+        ids.iter().map(of).collect()
+    }
+
+    /// The sum of a metric over its labels that contain this.
+    async fn metric(&self, name: &str, label: &str) -> f64 {
+        let metrics = self.health().get("/metrics").await.text;
+        let lines = metrics.lines().filter(|line| {
+            let of = line.strip_prefix(name);
+            of.is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label)
+        });
+        lines
+            .map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
+            .sum()
+    }
+
+    /// The condition of a stage.
+    async fn condition(&self, stage: &str) -> String {
+        let readiness = self.health().get("/readyz").await.json();
+        let stages = readiness["stages"].as_array().unwrap();
+        let found = stages.iter().find(|found| found["name"] == stage);
+        found.unwrap()["condition"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A configuration; `more` is added to `[gateway]`.
+fn config(prefix: &str, brokers: &str, sink: &str, more: &str) -> String {
+    format!(
+        "[kafka]\nbrokers = \"{brokers}\"\nprefix = \"{prefix}\"\npartitions = 2\n\
+         [sink]\nurl = \"{sink}\"\n\
+         [gateway]\nlisten = \"127.0.0.1:0\"\n{more}\n"
+    )
+}
+
+fn after(log: &str, mark: &str) -> String {
+    let (_, rest) = log.split_once(mark).unwrap();
+    rest.split_whitespace().next().unwrap().to_owned()
+}
+
+fn value(record: &Record) -> Value {
+    serde_json::from_slice(record.value.as_ref().unwrap()).unwrap()
+}
+
+/// Whoever speaks to a gateway, over connections that stay open.
+#[derive(Clone)]
+struct Client {
+    pool: Pool<HttpConnector, Body>,
+    address: String,
+    key: Option<String>,
+}
+
+/// What it is told.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{self:?}"))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The same, once it is known to have that status; an error has to be a problem of RFC 9457.
+    #[track_caller]
+    fn expect(self, status: u16) -> Answer {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert_eq!(self.header("x-content-type-options"), "nosniff");
+        if status >= 400 {
+            assert_eq!(self.header("content-type"), "application/problem+json");
+            let problem = self.json();
+            assert_eq!(problem["status"], status);
+            for member in ["type", "title", "detail"] {
+                assert!(problem[member].is_string(), "{self:?}");
+            }
+        }
+        self
+    }
+
+    /// The same, once its problem is known to name that field.
+    #[track_caller]
+    fn names(self, field: &str) -> Answer {
+        assert_eq!(self.json()["field"], field, "{self:?}");
+        self
+    }
+}
+
+impl Client {
+    fn new(address: &str, key: Option<String>) -> Client {
+        Client {
+            pool: Pool::builder(TokioExecutor::new()).build_http(),
+            address: address.to_owned(),
+            key,
+        }
+    }
+
+    fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        match &self.key {
+            Some(key) => request.header(AUTHORIZATION, format!("Bearer {key}")),
+            None => request,
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        let request = self.request(Method::GET, path).body(Body::empty());
+        self.send(request.unwrap()).await.unwrap()
+    }
+
+    async fn post(&self, path: &str, kind: &str, body: impl Into<Body>) -> Answer {
+        self.try_post(path, kind, body.into()).await.unwrap()
+    }
+
+    async fn try_post(
+        &self,
+        path: &str,
+        kind: &str,
+        body: Body,
+    ) -> Result<Answer, hyper_util::client::legacy::Error> {
+        let request = self.request(Method::POST, path).header(CONTENT_TYPE, kind);
+        self.send(request.body(body).unwrap()).await
+    }
+
+    /// Sends one event or a list of them.
+    async fn events(&self, events: &Value) -> Answer {
+        self.post("/v1/events", JSON, events.to_string()).await
+    }
+
+    async fn send(
+        &self,
+        request: Request<Body>,
+    ) -> Result<Answer, hyper_util::client::legacy::Error> {
+        let response = self.pool.request(request).await?;
+        let (head, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        })
+    }
+}
+
+/// An event of its own id.
+fn event(id: Uuid) -> Value {
+    json!({
+        "event_id": id, "type": "product_viewed", "customer_id": 7, "store_id": 1, "product_id": 2,
+        "occurred_at": "2026-11-28T04:06:02.5+01:00"
+    })
+}
+
+/// New ids.
+fn ids(count: usize) -> Vec<Uuid> {
+    (0..count).map(|_| Uuid::new_v4()).collect()
+}
+
+/// Events of these ids, as one list.
+fn list(ids: &[Uuid]) -> Value {
+    ids.iter().map(|id| event(*id)).collect()
+}
