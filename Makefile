@@ -33,7 +33,7 @@ volume: install ## Publish one transaction of ROWS=10000000 rows within the boun
 	TIDEWATER_TEST_TRANSACTION_ROWS=$(or $(ROWS),10000000) scripts/with-servers \
 		cargo test --locked --release --test it -- --ignored --nocapture faults::volume
 
-bench: install ## Measure; BENCH=drain|snapshot|latency|encode|decode|types for one of them
+bench: install ## Measure; BENCH=drain|snapshot|latency|gateway|encode|decode|types for one of them
 	@scripts/bench $(BENCH)
 
 fuzz: ## Look for bytes that a parser does not survive; FUZZ_SECONDS=600 for each target

@@ -1,4 +1,4 @@
-//! The release binary under measurement, `tidewater replicate`, as a process.
+//! The release binary under measurement as a process: `tidewater replicate`, or another role.
 
 use std::fs::File;
 use std::process::{Child, Command, Stdio};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::Fallible;
 
-/// A started replicator. Killed when dropped.
+/// A started role. Killed when dropped.
 pub(crate) struct Replicator {
     child: Child,
     directory: TempDir,
@@ -18,13 +18,18 @@ pub(crate) struct Replicator {
 impl Replicator {
     /// Starts it with the configuration given, and defaults for everything else.
     pub(crate) fn start(config: &str) -> Fallible<Replicator> {
+        Replicator::start_as("replicate", config)
+    }
+
+    /// Starts another role in the same way.
+    pub(crate) fn start_as(role: &str, config: &str) -> Fallible<Replicator> {
         let directory = TempDir::new()?;
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("tidewater.toml"), config)?;
         let child = Command::new(env!("CARGO_BIN_EXE_tidewater"))
             .args(["--log-format", "json", "--config"])
             .arg(path("tidewater.toml"))
-            .arg("replicate")
+            .arg(role)
             .env("TIDEWATER_HTTP_LISTEN", "127.0.0.1:0")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
