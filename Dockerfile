@@ -30,7 +30,7 @@ COPY deploy/healthcheck /usr/local/bin/healthcheck
 # The configuration is read from here when it is mounted; every key may be a variable instead.
 WORKDIR /etc/tidewater
 ENV TIDEWATER_HTTP_LISTEN=0.0.0.0:8080
-EXPOSE 8080
+EXPOSE 8080 8081
 USER tidewater
 # Alive, not ready: a long snapshot or a broker that is away is no reason to restart.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["healthcheck"]

@@ -405,3 +405,31 @@ fn an_outbox_has_the_defaults_of_debeziums_router() {
     }
     assert!(parse(MINIMAL, []).unwrap().selection.outbox.is_none());
 }
+
+#[test]
+fn run_has_a_gateway_where_one_is_configured() {
+    let enabled = |text: &str, environment: &[(&str, &str)]| {
+        let settings = parse(text, variables(environment)).unwrap();
+        settings.gateway.enabled
+    };
+    assert!(!enabled(MINIMAL, &[]));
+    assert!(enabled("[gateway]\nenabled = true", &[]));
+    assert!(enabled("[gateway]\nevents_per_second = 5", &[]));
+    assert!(enabled("", &[("TIDEWATER_GATEWAY_LISTEN", "127.0.0.1:1")]));
+    let off = "[gateway]\nenabled = false\nlisten = \"127.0.0.1:1\"";
+    assert!(!enabled(off, &[]));
+}
+
+#[test]
+fn one_request_of_the_gateway_fits_into_what_all_share() {
+    let text = "[gateway]\nbatch_events_max = 30000\nbytes_in_flight_max = 2000\nlisten = \"here\"";
+    let found = faults(text).join("\n");
+    for part in [
+        "gateway.events_burst: 5000 is less than gateway.batch_events_max, 30000",
+        "gateway.events_in_flight_max: 20000 is less than",
+        "gateway.bytes_in_flight_max: 2000 is less than gateway.body_bytes_max",
+        "gateway.listen: \"here\" is out of bounds",
+    ] {
+        assert!(found.contains(part), "no {part} in {found}");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::facts::{Purpose, SinkFacts, SourceFacts, TableFacts, TopicFacts, TopicSettings};
 use super::{Finding, Severity, standby};
-use crate::config::settings::{Kafka, Retail, Settings, Source};
+use crate::config::settings::{Gateway, Kafka, Retail, Settings, Source};
 use crate::connection::{Connection, HostName, TlsMode, quote_identifier, quote_literal};
 use crate::postgres::{self, Server, SlotState};
 use crate::retail::SchemaError;
@@ -30,7 +30,25 @@ pub(super) fn settings(settings: &Settings) -> Vec<Finding> {
         findings.push(plain_text("sink.tls", "sink.url", &sink.connection));
         findings.push(secret(&settings.retail));
     }
+    findings.push(gateway(&settings.gateway));
     findings
+}
+
+/// The gateway has no TLS of its own, and every request carries a key.
+fn gateway(gateway: &Gateway) -> Finding {
+    const CHECK: &str = "gateway.tls";
+    if gateway.listen.ip().is_loopback() {
+        return Finding::ok(CHECK, "the gateway is reached from this host alone");
+    }
+    Finding::bad(
+        Warning,
+        CHECK,
+        format!(
+            "the gateway listens in plain text on {}, and keys come with every request",
+            gateway.listen
+        ),
+        "let nothing but a proxy with TLS reach it, or set gateway.listen to an address of this host alone",
+    )
 }
 
 fn plain_text(check: &'static str, key: &str, connection: &Connection) -> Finding {
@@ -475,6 +493,17 @@ mod tests {
             Error,
             &["not among"],
         );
+    }
+
+    #[test]
+    fn a_gateway_for_others_needs_a_proxy() {
+        let judged = |listen: &str| {
+            let text = format!("[gateway]\nlisten = \"{listen}\"");
+            let settings = crate::config::parse(&text, []).unwrap();
+            gateway(&settings.gateway)
+        };
+        check(&judged("[::1]:80"), Severity::Ok, &["this host"]);
+        check(&judged("0.0.0.0:80"), Warning, &["0.0.0.0:80", "TLS"]);
     }
 
     #[test]

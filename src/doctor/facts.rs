@@ -169,6 +169,9 @@ pub(super) async fn kafka(
             wanted.push((topic, purpose));
         }
     }
+    if settings.sink.is_some() {
+        wanted.push((topics::events(&kafka.prefix), Purpose::History));
+    }
     let mut found = Vec::new();
     for (name, purpose) in wanted {
         let settings = match admin.partitions(&name)? {

@@ -6,6 +6,7 @@ mod faults;
 mod hostile;
 mod keys;
 mod reads;
+mod roles;
 mod schema;
 
 use axum::body::Body;
