@@ -358,10 +358,15 @@ fn days(text: &[u8]) -> Result<i64, Unexpected> {
     }
 }
 
+/// The last day of PostgreSQL's calendar is in the year 5874897.
+const YEAR_DIGITS_MAX: usize = 7;
+
 /// Days from 1970-01-01 to a day of the proleptic Gregorian calendar: the year begins in March, so that
 /// the leap day is its last, and 400 years have 146097 days.
 fn civil_days(text: &[u8], before_christ: bool) -> Result<i64, Unexpected> {
-    let year_digits = text.len().checked_sub(6).ok_or(Unexpected)?;
+    let year_digits = text.len().checked_sub(6);
+    let year_digits = year_digits.filter(|digits| *digits <= YEAR_DIGITS_MAX);
+    let year_digits = year_digits.ok_or(Unexpected)?;
     let (year, rest) = text.split_at(year_digits);
     let [b'-', m1, m2, b'-', d1, d2] = rest else {
         return Err(Unexpected);
