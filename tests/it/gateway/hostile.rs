@@ -90,11 +90,13 @@ async fn slow_and_large_requests_meet_their_limits() {
     let waiting =
         format!("{head}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
     let mut stream = connect(&address);
-    stream.write_all(waiting.as_bytes()).unwrap();
-    until("the body to be waited for", async || {
-        sender.events(&event(Uuid::new_v4())).await.status.as_u16() == 503
-    })
-    .await;
+    let asking = waiting.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    stream.write_all(asking.as_bytes()).unwrap();
+    // It is asked for once its share is reserved.
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    sender.events(&event(Uuid::new_v4())).await.expect(503);
     let answer = read(&mut stream);
     assert_eq!(status(&answer), Some(408), "{answer}");
     assert!(answer.contains("gateway.request_timeout"), "{answer}");
