@@ -24,8 +24,8 @@ pub struct Lists {
 /// What became of the lists.
 #[derive(Debug, Default)]
 pub struct Relisted {
-    /// Tables whose list was altered, with what had put them into the publication before.
-    pub altered: Vec<(u32, TableName, String)>,
+    /// Tables whose list was altered, with what had put them into the publication before, and what does now.
+    pub altered: Vec<(u32, TableName, [String; 2])>,
     /// As in [`Lists::open`].
     pub open: Vec<(TableName, String)>,
 }
@@ -88,12 +88,10 @@ pub async fn alter_lists(
         ..Relisted::default()
     };
     for (listed, list) in lists.differing {
-        // One transaction: no change falls in between.
-        let altered = client.batch_execute(&listed.sql(publication, list)).await;
-        match altered {
-            Ok(()) => relisted
+        match listed.alter(client, publication, list).await {
+            Ok(after) => relisted
                 .altered
-                .push((listed.id, listed.table, listed.through)),
+                .push((listed.id, listed.table, [listed.through, after])),
             Err(error) => match error.as_db_error().map(ServerError::from) {
                 Some(source) => relisted.open.push((listed.table, source.message)),
                 None => {
@@ -163,6 +161,28 @@ impl Listed {
             return Err("a root needs publish_via_partition_root for a column list");
         }
         Ok(Some(wanted))
+    }
+
+    /// Has the publication list these columns. What puts the table into it then.
+    async fn alter(
+        &self,
+        client: &Client,
+        publication: &str,
+        list: Option<Vec<String>>,
+    ) -> Result<String, tokio_postgres::Error> {
+        const AFTER: &str = "select 'table ' || r.oid from pg_publication_rel r
+              join pg_publication p on p.oid = r.prpubid
+             where p.pubname = $1 and r.prrelid = $2";
+        // One transaction: no change falls in between, and nobody else's alteration.
+        let alter = format!("begin; {}", self.sql(publication, list));
+        let altered = client.batch_execute(&alter).await;
+        let after = match altered {
+            Ok(()) => client.query_one(AFTER, &[&publication, &self.id]).await,
+            Err(error) => Err(error),
+        };
+        let end = if after.is_ok() { "commit" } else { "rollback" };
+        client.batch_execute(end).await?;
+        Ok(after?.get(0))
     }
 
     fn sql(&self, publication: &str, list: Option<Vec<String>>) -> String {

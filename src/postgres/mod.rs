@@ -42,7 +42,7 @@ pub use managed::{Refused, add_table, add_table_sql, is_managed, unpublished_tab
 pub use members::{TableWriter, has_no_row, publication_digest, still_running, table_writers};
 pub use publication::{
     Publication, PublishedTable, captured_tables, check_publication, ensure_publication,
-    is_published,
+    is_published, published_through,
 };
 pub use server::{
     Server, Switch, SystemIdentity, identify_system, inspect_server, log_end, timeline_history,

@@ -169,7 +169,6 @@ pub async fn is_published(client: &Client, name: &str, table: &TableName) -> Res
 async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTable>, Error> {
     // Column lists and row filters came with 15; before, every column and row is published. Generated
     // columns are published from 18 on, if at all; before, the view names them nevertheless.
-    const VERSION: &str = "select current_setting('server_version_num')::int";
     const TABLES: &str = "
         select c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', FILTER,
                COLUMNS,
@@ -178,11 +177,7 @@ async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTa
                            from pg_class l where l.oid in (LEAVES)), -1)::bigint,
                coalesce((select sum(pg_table_size(l.oid))
                            from pg_class l where l.oid in (LEAVES)), 0)::bigint as bytes,
-               array(select 'table ' || r.oid from pg_publication_rel r
-                      where r.prpubid = pub.oid and r.prrelid in (ABOVE)
-                     union SCHEMAS
-                     union select 'all ' || pub.oid where pub.puballtables
-                     order by 1)
+               THROUGH
           from pg_publication_tables p
           join pg_publication pub on pub.pubname = p.pubname
           join pg_namespace n on n.nspname = p.schemaname
@@ -191,11 +186,6 @@ async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTa
          order by bytes desc, c.oid";
     const LEAVES: &str = "select c.oid where c.relkind = 'r'
                           union all select relid from pg_partition_tree(c.oid) where isleaf";
-    const ABOVE: &str = "select c.oid union select relid::oid from pg_partition_ancestors(c.oid)";
-    const SCHEMAS: &str = "select 'schema ' || s.oid from pg_publication_namespace s
-         where s.pnpubid = pub.oid
-           and s.pnnspid in (select relnamespace from pg_class where oid in (ABOVE))";
-    const NO_SCHEMAS: &str = "select null::text where false";
     const ALL_COLUMNS: &str = "array(select a.attname::text from pg_attribute a
          where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
            and a.attgenerated = '' order by a.attnum)";
@@ -203,18 +193,14 @@ async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTa
          where a.attrelid = c.oid and a.attname = any(p.attnames)
            and a.attgenerated = '' order by a.attnum)";
     let failed = || Error::query("reading the published tables");
-    let version: i32 = client
-        .query_one(VERSION, &[])
-        .await
-        .map_err(failed())?
-        .get(0);
-    let (filter, columns, schemas) = match version {
-        ..150_000 => ("null::text", ALL_COLUMNS, NO_SCHEMAS),
-        150_000..180_000 => ("p.rowfilter", LISTED_COLUMNS, SCHEMAS),
-        180_000.. => ("p.rowfilter", "p.attnames::text[]", SCHEMAS),
+    let version = version(client).await.map_err(failed())?;
+    let (filter, columns) = match version {
+        ..150_000 => ("null::text", ALL_COLUMNS),
+        150_000..180_000 => ("p.rowfilter", LISTED_COLUMNS),
+        180_000.. => ("p.rowfilter", "p.attnames::text[]"),
     };
     let query = TABLES.replace("FILTER", filter).replace("COLUMNS", columns);
-    let query = query.replace("SCHEMAS", schemas).replace("ABOVE", ABOVE);
+    let query = query.replace("THROUGH", &through(version));
     let query = query.replace("LEAVES", LEAVES);
     let rows = client.query(&query, &[&name]).await.map_err(failed())?;
     let describe = |row: &tokio_postgres::Row| PublishedTable {
@@ -231,6 +217,44 @@ async fn published_tables(client: &Client, name: &str) -> Result<Vec<PublishedTa
         through: row.get(8),
     };
     Ok(rows.iter().map(describe).collect())
+}
+
+/// What puts one table into the publication, as [`PublishedTable::through`]; nothing, if it is not there.
+pub async fn published_through(client: &Client, name: &str, id: u32) -> Result<Vec<String>, Error> {
+    let failed = || Error::query("looking for what publishes a table");
+    let through = through(version(client).await.map_err(failed())?);
+    let query = format!(
+        "select {through} from pg_publication pub, pg_class c where pub.pubname = $1 and c.oid = $2"
+    );
+    let row = client.query_opt(&query, &[&name, &id]).await;
+    Ok(row
+        .map_err(failed())?
+        .map_or_else(Vec::new, |row| row.get(0)))
+}
+
+async fn version(client: &Client) -> Result<i32, tokio_postgres::Error> {
+    const VERSION: &str = "select current_setting('server_version_num')::int";
+    Ok(client.query_one(VERSION, &[]).await?.get(0))
+}
+
+/// What puts the table `c` into the publication `pub`. Schemas came with 15.
+fn through(version: i32) -> String {
+    const THROUGH: &str = "
+               array(select 'table ' || r.oid from pg_publication_rel r
+                      where r.prpubid = pub.oid and r.prrelid in (ABOVE)
+                     union SCHEMAS
+                     union select 'all ' || pub.oid where pub.puballtables
+                     order by 1)";
+    const ABOVE: &str = "select c.oid union select relid::oid from pg_partition_ancestors(c.oid)";
+    const SCHEMAS: &str = "select 'schema ' || s.oid from pg_publication_namespace s
+         where s.pnpubid = pub.oid
+           and s.pnnspid in (select relnamespace from pg_class where oid in (ABOVE))";
+    const NO_SCHEMAS: &str = "select null::text where false";
+    let schemas = match version {
+        ..150_000 => NO_SCHEMAS,
+        150_000.. => SCHEMAS,
+    };
+    THROUGH.replace("SCHEMAS", schemas).replace("ABOVE", ABOVE)
 }
 
 /// The tables that the patterns ask for.

@@ -84,7 +84,7 @@ impl Opening<'_> {
         };
         let read = snapshot_table(shape, published, &self.context.settings.selection.columns);
         Ok(Described {
-            fed: self.fed_table(shape).await?,
+            fed: self.fed_table(shape, published).await?,
             progress: TableProgress {
                 begun,
                 table: published.table.to_string(),

@@ -22,7 +22,7 @@ use super::capture::{Capture, MessageTopic, Point};
 use super::fence::Fences;
 use super::lease::Lease;
 use super::machine::{Limits, Progress};
-use super::members::{self, News, Watch};
+use super::members::{self, News, Relistings, Watch};
 use super::publisher::{Publisher, Transactions};
 use super::resume::{self, PositionFound, SlotFound, Start};
 use super::stored::Stored;
@@ -119,6 +119,9 @@ pub(super) struct Opening<'a> {
     pub(super) members: MemberRecords,
     /// Those that got another column list, with what had put them into the publication before.
     relisted: HashMap<u32, String>,
+    relistings: Relistings,
+    /// Tables of the publication that are read.
+    pub(super) known: HashSet<u32>,
     pub(super) found: PositionFound,
     /// The row store that goes on, or has begun.
     pub(super) stored: Option<Stored>,
@@ -144,7 +147,8 @@ impl<'a> Opening<'a> {
         let catalog = connection::connect(&source.connection).await?;
         let patterns = Patterns::new(&source.tables).map_err(Error::Patterns)?;
         let writer = primary::of(source, &server);
-        let (publication, relisted) = publish(context, writer, &catalog, &patterns).await?;
+        let (publication, relisted, relistings) =
+            publish(context, writer, &catalog, &patterns).await?;
 
         let position_topic = topics::position(&kafka.prefix, &source.slot);
         admin
@@ -192,6 +196,8 @@ impl<'a> Opening<'a> {
             ad_hoc: recorded.ad_hoc,
             members: recorded.members,
             relisted,
+            relistings,
+            known: HashSet::new(),
             found,
             stored: None,
         }))
@@ -344,9 +350,11 @@ impl<'a> Opening<'a> {
             // The stream has not begun, and holds the other end.
             let _ = news.send(News { entries, read });
         }
+        self.known = members::read(&self.members, &self.ad_hoc);
         let records = std::mem::take(&mut self.members);
         let (source, kafka) = (self.context.source()?, self.context.kafka()?);
         let relisted = std::mem::take(&mut self.relisted);
+        let relisted = (relisted, Arc::clone(&self.relistings));
         let settings = &self.context.settings;
         Watch::new(settings, source, &kafka.prefix, records, relisted, news)
     }
@@ -365,7 +373,7 @@ impl<'a> Opening<'a> {
         let fences = self.record.fences;
         let fences = fences.map(|record| Fences::new(&record, &self.progress));
         self.copy_slot().await?;
-        let rows = self.take_rows()?;
+        let rows = self.take_rows().await?;
         // What only the row store lacks is sent again.
         let resume = rows
             .as_ref()
@@ -422,6 +430,7 @@ impl<'a> Opening<'a> {
             publishing: self.context.publishing.clone(),
             state: Loop::new(now),
             news,
+            relistings: self.relistings,
         })
     }
 }
@@ -477,17 +486,19 @@ async fn publish(
     writer: Option<&Connection>,
     catalog: &Database,
     patterns: &Patterns,
-) -> Result<(Publication, HashMap<u32, String>), Error> {
+) -> Result<(Publication, HashMap<u32, String>, Relistings), Error> {
     let (source, settings) = (context.source()?, &context.settings);
     let name = &source.publication;
     let publication = primary::ensure_publication(writer, catalog, name, patterns).await?;
     let mut told = HashSet::new();
-    let relisted = members::list_columns(settings, source, catalog, patterns, &mut told).await?;
+    let (told, relistings) = (&mut told, Relistings::default());
+    let relisted =
+        members::list_columns(settings, source, catalog, patterns, told, &relistings).await?;
     if relisted.is_empty() {
-        return Ok((publication, relisted));
+        return Ok((publication, relisted, relistings));
     }
     let publication = postgres::check_publication(catalog, name, patterns).await?;
-    Ok((publication, relisted))
+    Ok((publication, relisted, relistings))
 }
 
 /// Start-up options beside those that every session has, which fix how values look.

@@ -2,12 +2,14 @@
 
 use super::capture::Point;
 use super::resume::{PositionFound, SlotFound};
-use super::row_store::{self, FedTable, Feed, Owner, Recorded, RowStore, StoreFile};
+use super::row_store::{self, FedTable, Feed, Joining, Owner, Recorded, RowStore, StoreFile};
 use super::start::Opening;
-use super::{Context, Error};
+use super::{Context, Error, members};
 use crate::config::settings::{self, MissingRows, SnapshotMode};
+use crate::connection::Database;
+use crate::event::selection::Selection;
 use crate::event::{Lsn, ReplicaIdentity};
-use crate::postgres::{self, TableShape};
+use crate::postgres::{self, Patterns, PublishedTable, TableShape};
 
 /// An open store, and where it stands.
 pub(super) struct Stored {
@@ -136,43 +138,34 @@ impl Opening<'_> {
     }
 
     /// A table whose rows a snapshot stores; `None` if it stores none.
-    pub(super) async fn fed_table(&self, shape: &TableShape) -> Result<Option<FedTable>, Error> {
-        let Some(settings) = self.context.row_store()? else {
-            return Ok(None);
-        };
-        if self.tables.is_outbox(&shape.schema, &shape.name) {
-            return Ok(None);
+    pub(super) async fn fed_table(
+        &self,
+        shape: &TableShape,
+        published: &PublishedTable,
+    ) -> Result<Option<FedTable>, Error> {
+        match self.context.row_store()? {
+            None => Ok(None),
+            Some(settings) => {
+                let selection = &self.context.settings.selection;
+                let patterns = &settings.tables;
+                fed_table(self.tables.catalog(), patterns, selection, shape, published).await
+            }
         }
-        let mut identity = match shape.replica_identity {
-            ReplicaIdentity::Default | ReplicaIdentity::Index => shape.identity(),
-            ReplicaIdentity::Full | ReplicaIdentity::Nothing => Vec::new(),
-        };
-        identity.sort_unstable();
-        if identity.is_empty() || !settings.tables.matches(&shape.table()) {
-            return Ok(None);
-        }
-        let catalog = postgres::table_layout(self.tables.catalog(), shape.id).await?;
-        let columns = shape.columns.iter().map(|column| column.shape.name.clone());
-        let columns: Vec<String> = columns.collect();
-        let selected = &self.context.settings.selection.columns;
-        let captures = |name: &String| selected.captures(&shape.schema, &shape.name, name);
-        Ok(catalog.map(|catalog| FedTable {
-            id: shape.id,
-            catalog,
-            captured: columns.iter().map(captures).collect(),
-            columns,
-            identity,
-            anew: false,
-        }))
     }
 
     /// The store for the stream that begins; none if rows are not stored.
-    pub(super) fn take_rows(&mut self) -> Result<Option<RowStore>, Error> {
+    pub(super) async fn take_rows(&mut self) -> Result<Option<RowStore>, Error> {
         let Some((settings, stored)) = self.context.row_store()?.zip(self.stored.take()) else {
             return Ok(None);
         };
+        let source = self.context.source()?;
+        let standby = postgres::is_in_recovery(self.tables.catalog()).await?;
+        let joining = Joining {
+            reads: members::reads(source) && !standby,
+            known: std::mem::take(&mut self.known),
+        };
         let steps = self.context.steps.clone();
-        let rows = RowStore::new(stored.file, stored.recorded, settings, steps)?;
+        let rows = RowStore::new(stored.file, stored.recorded, settings, joining, steps)?;
         Ok(Some(rows))
     }
 
@@ -190,4 +183,39 @@ impl Opening<'_> {
             epoch: self.record.epoch,
         }
     }
+}
+
+/// A table whose rows are stored when they are read; `None` if they are not.
+pub(super) async fn fed_table(
+    catalog: &Database,
+    patterns: &Patterns,
+    selection: &Selection,
+    shape: &TableShape,
+    published: &PublishedTable,
+) -> Result<Option<FedTable>, Error> {
+    let is_outbox = selection.outbox(&shape.schema, &shape.name).is_some();
+    let mut identity = match shape.replica_identity {
+        ReplicaIdentity::Default | ReplicaIdentity::Index => shape.identity(),
+        ReplicaIdentity::Full | ReplicaIdentity::Nothing => Vec::new(),
+    };
+    identity.sort_unstable();
+    if is_outbox || identity.is_empty() || !patterns.matches(&shape.table()) {
+        return Ok(None);
+    }
+    let layout = postgres::table_layout(catalog, shape.id).await?;
+    let columns = shape.columns.iter().map(|column| column.shape.name.clone());
+    let columns: Vec<String> = columns.collect();
+    let captures = |name: &String| {
+        let columns = &selection.columns;
+        columns.captures(&shape.schema, &shape.name, name)
+    };
+    Ok(layout.map(|catalog| FedTable {
+        id: shape.id,
+        catalog,
+        captured: columns.iter().map(captures).collect(),
+        columns,
+        identity,
+        through: published.through.clone(),
+        anew: false,
+    }))
 }

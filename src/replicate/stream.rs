@@ -21,7 +21,7 @@ use super::ad_hoc::{AdHoc, Again, Told};
 use super::capture::{Arrival, Capture, CapturedTable, Point, Unmet};
 use super::lease::Lease;
 use super::machine::{self, Decision, Limits, Progress};
-use super::members::News;
+use super::members::{News, Relistings};
 use super::publisher::{Job, Outcome, Publisher};
 use super::row_store;
 use super::tables::{Tables, TypeNames};
@@ -66,6 +66,7 @@ pub(crate) struct Stream {
     pub(crate) state: Loop,
     /// What became of the publication's tables.
     pub(crate) news: UnboundedReceiver<News>,
+    pub(crate) relistings: Relistings,
 }
 
 /// The loop's own state.
@@ -302,6 +303,9 @@ impl Stream {
             Some(_) => self.tables.describe_rows(relation).await?,
             None => None,
         };
+        if let Some(described) = &rows {
+            self.tell_relisted(relation.id, &described.through).await;
+        }
         self.capture.describe_rows(relation, rows);
         match table {
             Some(table) => self.capture.describe(relation.id, table),
@@ -438,7 +442,7 @@ impl Stream {
     fn on_rows_written(&mut self, written: Result<(), row_store::Error>) -> Result<(), Error> {
         written?;
         self.steps.at("rows.covered");
-        self.write_rows(false);
+        self.write_rows(self.is_written_for());
         self.confirm_soon();
         Ok(())
     }
@@ -533,8 +537,8 @@ impl Stream {
         self.progress.recorded_to(job.record.resume_lsn, now);
         if let Some(rows) = self.capture.rows() {
             rows.committed(Point::of(&job.record));
-            rows.write(false, now);
         }
+        self.write_rows(self.is_written_for());
         self.state.publisher = machine::Publisher::Idle {
             acknowledged: Some(now),
         };

@@ -286,6 +286,9 @@ impl Tables {
         if is_outbox || !RowStore::wants(patterns, relation) {
             return Ok(None);
         }
+        // Before the layout, which says where the stream has to come for both.
+        let through =
+            postgres::published_through(&self.catalog, &self.publication, relation.id).await?;
         let catalog = postgres::table_layout(&self.catalog, relation.id).await?;
         let captures = |name: &str| {
             let columns = &self.selection.columns;
@@ -293,6 +296,7 @@ impl Tables {
         };
         Ok(catalog.map(|catalog| row_store::Described {
             catalog,
+            through,
             captured: relation
                 .columns
                 .iter()

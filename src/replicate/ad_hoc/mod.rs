@@ -16,6 +16,7 @@
 
 mod command;
 mod encoding;
+mod feed;
 mod gate;
 mod message;
 mod publish;
@@ -35,6 +36,7 @@ use self::requests::{Next, Requests};
 use super::Error;
 use super::capture::CapturedTable;
 use super::members::News;
+use super::row_store::FedTable;
 use super::snapshot::Pace;
 use crate::event::{Encoder, Epoch, Lsn, Position, Table};
 use crate::kafka::{AdHocRecords, Entry, RequestTable};
@@ -117,6 +119,19 @@ type Addressed = Option<(String, Option<u32>)>;
 struct Held {
     next: Option<Vec<String>>,
     read_at_us: i64,
+    /// Its rows are to be stored first.
+    fed: Fed,
+}
+
+/// Whether what is held of a chunk is in the row store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Fed {
+    /// It is not to be.
+    Unstored,
+    /// Not yet: the table as it was then.
+    Waiting(Box<FedTable>),
+    /// It is when the store's file has the changes below that one.
+    Until(u64),
 }
 
 /// The table that is read.
@@ -151,6 +166,7 @@ impl AdHoc {
                 source: source.clone(),
                 kafka: kafka.clone(),
                 selection: Arc::clone(&context.settings.selection),
+                stored: context.row_store()?.map(|rows| rows.tables.clone()),
             },
             encoder,
             passed_over,
@@ -431,6 +447,9 @@ impl AdHoc {
                         self.doing = Doing::Holding(Held {
                             next: read.next,
                             read_at_us: read.read_at_us,
+                            fed: read
+                                .fed
+                                .map_or(Fed::Unstored, |table| Fed::Waiting(Box::new(table))),
                         });
                     }
                 }

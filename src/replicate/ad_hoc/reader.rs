@@ -24,8 +24,10 @@ use crate::kafka::topics;
 use crate::postgres::{self, Patterns, PublishedTable, Session, SessionKind};
 use crate::replicate::Error;
 use crate::replicate::described::snapshot_table;
+use crate::replicate::row_store::FedTable;
 use crate::replicate::snapshot::SnapshotTable;
 use crate::replicate::start::{held_bytes_max, session_options};
+use crate::replicate::stored::fed_table;
 
 /// Rows of one chunk, bytes.
 const CHUNK_BYTES_MAX: usize = 2 << 20;
@@ -69,6 +71,8 @@ pub(crate) struct Description {
     pub(super) table: Table,
     /// What may not have changed for a chunk to be of it.
     pub(super) identity: String,
+    /// What the row store has to know of it; none if its rows are not stored.
+    pub(super) fed: Option<FedTable>,
 }
 
 /// What the reader tells.
@@ -147,6 +151,8 @@ impl Found {
 #[derive(Debug)]
 pub(crate) struct ReadChunk {
     pub(super) chunk: Chunk,
+    /// What the row store has to know of the table as it was then.
+    pub(super) fed: Option<FedTable>,
     /// The key of the next chunk's first row; none: this was the last.
     pub(super) next: Option<Vec<String>>,
     /// The source's clock when it was read, microseconds since 1970.
@@ -159,6 +165,8 @@ pub(super) struct Setup {
     pub(super) source: Source,
     pub(super) kafka: Kafka,
     pub(super) selection: Arc<Selection>,
+    /// Whose rows are stored; none if nobody's are.
+    pub(super) stored: Option<Patterns>,
 }
 
 /// The thread; it ends when this is dropped.
@@ -338,6 +346,7 @@ impl Work {
             source,
             kafka,
             selection,
+            ..
         } = &self.setup;
         let all =
             postgres::captured_tables(catalog, &source.publication, &self.patterns()?).await?;
@@ -374,7 +383,15 @@ impl Work {
         if !of_key.all(|(_, column)| is_canonical(column)) {
             read.key.clear();
         }
+        let fed = match &self.setup.stored {
+            // The text of such a key may be another one in the stream.
+            Some(patterns) if !read.key.is_empty() => {
+                fed_table(catalog, patterns, selection, &shape, &published).await?
+            }
+            _ => None,
+        };
         Ok(Told::Described(Box::new(Description {
+            fed,
             table: selection.select(shape.to_table(), &shape.identity())?,
             read,
             published,
@@ -413,6 +430,12 @@ impl Work {
             session.query("rollback").await?;
             return Ok(Told::Altered);
         }
+        let fed = match &described.fed {
+            None => None,
+            Some(fed) => postgres::table_layout(catalog, oid)
+                .await?
+                .map(|catalog| fed.clone().with(catalog)),
+        };
         // Before the snapshot: who waits no more by then is visible.
         let waiting = postgres::waiting_for_standby(catalog).await?;
         let (visible, read_at_us) = snapshot(session).await?;
@@ -426,6 +449,7 @@ impl Work {
                 waiting,
                 noted,
             },
+            fed,
             next,
             read_at_us,
         })))

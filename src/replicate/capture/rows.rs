@@ -288,7 +288,7 @@ impl Capture {
             return Ok(None);
         };
         let found = rows.find(relation, row)?;
-        if !wanted.publish || rows.missing() == MissingRows::AsSent {
+        if !wanted.publish || rows.missing(relation) == MissingRows::AsSent {
             return Ok(found);
         }
         let lsn = wanted.change.lsn;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::{Format, SourceName};
-use crate::replicate::row_store::{StoreFile, example};
+use crate::replicate::row_store::{Joining, StoreFile, example};
 use crate::step::Steps;
 
 const TABLE: u32 = 7;
@@ -14,7 +14,14 @@ fn capture(directory: &std::path::Path) -> Capture {
     let settings = example::settings(directory, 1 << 30);
     let file = StoreFile::create(&settings).unwrap();
     let stored = example::recorded(100);
-    let rows = RowStore::new(file, stored, &settings, Steps::default()).unwrap();
+    let rows = RowStore::new(
+        file,
+        stored,
+        &settings,
+        Joining::default(),
+        Steps::default(),
+    )
+    .unwrap();
     let source = SourceName {
         prefix: "retail".to_owned(),
         database: "shop".to_owned(),

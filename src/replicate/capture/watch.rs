@@ -5,6 +5,7 @@ use crate::event::OldRow;
 use crate::pgoutput::{OldTuple, RelationIds, Tuple};
 use crate::replicate::ad_hoc::{Again, Watched, Window, write_key};
 use crate::replicate::fence::Fences;
+use crate::replicate::row_store::RowStore;
 
 /// The window, and the key of its table.
 #[derive(Debug)]
@@ -50,6 +51,25 @@ impl Capture {
     pub(crate) fn watch(&mut self, watched: Watched) {
         self.watch.key = watched.key;
         self.watch.window.open(watched.relation);
+    }
+
+    /// What is read is stored by now, or is below what was published before.
+    pub(crate) fn is_feeding(&self) -> bool {
+        self.feeding
+    }
+
+    /// Stores rows that are held, behind all that has been read.
+    pub(crate) fn store_beside(&mut self, store: impl FnOnce(&Window, &mut RowStore)) {
+        let Some(rows) = &mut self.rows else { return };
+        store(&self.watch.window, rows);
+        if self.open.is_none() {
+            self.boundary.rows = rows.end();
+        }
+    }
+
+    /// Whether changes of the row store below that one end with the batch, if it is closed now.
+    pub(crate) fn has_stored(&self, end: u64) -> bool {
+        self.boundary.rows >= end
     }
 
     /// Whether a resumed snapshot may yet hide changes.

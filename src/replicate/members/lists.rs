@@ -1,13 +1,17 @@
 //! The column lists of a managed publication follow the tables.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::watch::LOCK_TIMEOUT;
 use crate::config::settings::{Settings, Source};
 use crate::connection::Database;
-use crate::postgres::{self, Patterns, Relisted};
+use crate::postgres::{self, Patterns};
+use crate::replicate::row_store::Relisted;
 use crate::replicate::{Error, primary};
 
+/// Column lists that were altered since the start, for the row store; locked while some are.
+pub(crate) type Relistings = Arc<tokio::sync::Mutex<Relisted>>;
 /// What was told of tables.
 pub(crate) type Open = HashSet<(String, String)>;
 
@@ -19,6 +23,7 @@ pub(crate) async fn list_columns(
     database: &Database,
     patterns: &Patterns,
     told: &mut Open,
+    relistings: &Relistings,
 ) -> Result<HashMap<u32, String>, Error> {
     let name = &source.publication;
     let managed = source.column_lists && postgres::is_managed(database, name).await?;
@@ -41,11 +46,17 @@ pub(crate) async fn list_columns(
         set.map_err(Error::Catalog)?;
         // A standby may not have seen yet what was altered last.
         let lists = postgres::compare_lists(&writer, name, patterns, captured).await?;
-        postgres::alter_lists(&writer, name, lists).await?
+        // Whoever meets such a table with something new waits to be told.
+        let mut relistings = relistings.lock().await;
+        let relisted = postgres::alter_lists(&writer, name, lists).await?;
+        let altered = relisted.altered.iter();
+        let ways = altered.map(|(_, _, [before, after])| (before.clone(), after.clone()));
+        relistings.extend(ways);
+        relisted
     } else {
-        Relisted {
+        postgres::Relisted {
             open: lists.open,
-            ..Relisted::default()
+            ..postgres::Relisted::default()
         }
     };
     for (table, reason) in relisted.open {
@@ -56,7 +67,7 @@ pub(crate) async fn list_columns(
             );
         }
     }
-    let altered = relisted.altered.into_iter().map(|(id, table, before)| {
+    let altered = relisted.altered.into_iter().map(|(id, table, [before, _])| {
         tracing::info!(%table, publication = %name, "the publication lists other columns of a table");
         (id, before)
     });

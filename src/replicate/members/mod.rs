@@ -12,13 +12,14 @@
 mod lists;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::ad_hoc::Found;
-use crate::kafka::{Entry, Member, MemberRecords};
+use crate::config::settings::{AddedTables, SnapshotMode, Source};
+use crate::kafka::{AdHocRecords, Entry, Member, MemberRecords};
 use crate::postgres::PublishedTable;
 
-pub(crate) use lists::list_columns;
+pub(crate) use lists::{Relistings, list_columns};
 pub(crate) use watch::Watch;
 
 /// What the stream has to record, and to read.
@@ -37,6 +38,26 @@ fn member(table: &PublishedTable) -> Member {
         through: table.through.clone(),
         left: false,
     }
+}
+
+/// Whether the rows are read of tables that join.
+pub(super) fn reads(source: &Source) -> bool {
+    let reads = match source.snapshot {
+        SnapshotMode::Initial | SnapshotMode::WhenNeeded => true,
+        SnapshotMode::Never | SnapshotMode::Only => false,
+    };
+    reads && source.added_tables == AddedTables::Read
+}
+
+/// The tables that are known, but for those that have joined and are still read.
+pub(super) fn read(records: &MemberRecords, requests: &AdHocRecords) -> HashSet<u32> {
+    let known = records.tables.iter().filter(|(_, member)| !member.left);
+    let joined = requests.requests.iter().filter(|request| request.joined);
+    let tables = joined.filter_map(|request| requests.tables.get(&request.id));
+    let open = tables.flatten().filter(|(_, table)| !table.finished);
+    let open: HashSet<u32> = open.map(|(oid, _)| *oid).collect();
+    let known = known.map(|(oid, _)| *oid);
+    known.filter(|oid| !open.contains(oid)).collect()
 }
 
 /// Whether it is seen what puts a table into the publication. The server's function that lists the tables looks past

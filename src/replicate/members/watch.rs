@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::lists::{self, Open};
+use super::lists::{self, Open, Relistings};
 use super::{Compared, Members, News, member};
-use crate::config::settings::{AddedTables, Settings, SnapshotMode, Source};
+use crate::config::settings::{Settings, Source};
 use crate::connection::{self, Database};
 use crate::kafka::MemberRecords;
 use crate::postgres::{self, Patterns, PublishedTable, TableWriter};
@@ -44,6 +44,7 @@ pub(crate) struct Watch<'a> {
     told: HashSet<u32>,
     /// Tables that only got another column list: they have lost no change.
     relisted: HashSet<u32>,
+    relistings: Relistings,
     /// What was told of columns that are published and not captured, or the reverse.
     open: Open,
     /// Why tables are not in the publication that `source.tables` matches, and when they were looked for last.
@@ -67,12 +68,13 @@ impl<'a> Watch<'a> {
         source: &'a Source,
         prefix: &'a str,
         records: MemberRecords,
-        relisted: HashMap<u32, String>,
+        (relisted, relistings): (HashMap<u32, String>, Relistings),
         news: UnboundedSender<News>,
     ) -> Result<Watch<'a>, Error> {
         let members = Members::new(records);
         Ok(Watch {
             relisted: members.only_relisted(relisted).collect(),
+            relistings,
             settings,
             source,
             prefix,
@@ -111,15 +113,7 @@ impl<'a> Watch<'a> {
     }
 
     async fn look(&mut self, database: &Database) -> Result<(), Error> {
-        let Watch {
-            settings,
-            source,
-            patterns,
-            open,
-            ..
-        } = self;
-        let relisted = lists::list_columns(settings, source, database, patterns, open).await?;
-        self.relisted.extend(self.members.only_relisted(relisted));
+        self.relist(database).await?;
         let digest = postgres::publication_digest(database, &self.source.publication).await?;
         let changed = self.digest.as_ref() != Some(&digest);
         let again = !self.refusals.is_empty() && self.extended.elapsed() >= NOTICE_INTERVAL;
@@ -183,6 +177,22 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
+    /// Has the publication list the captured columns, if it is to.
+    async fn relist(&mut self, database: &Database) -> Result<(), Error> {
+        let Watch {
+            settings,
+            source,
+            patterns,
+            open,
+            relistings,
+            ..
+        } = self;
+        let relisted =
+            lists::list_columns(settings, source, database, patterns, open, relistings).await?;
+        self.relisted.extend(self.members.only_relisted(relisted));
+        Ok(())
+    }
+
     /// Adds to the publication what `source.tables` matches and it lacks, if tidewater manages it.
     async fn extend(&mut self, database: &Database) -> Result<(), Error> {
         let name = &self.source.publication;
@@ -228,11 +238,7 @@ impl<'a> Watch<'a> {
 
     /// Whether the rows are read of tables that join.
     fn reads(&self) -> bool {
-        let reads = match self.source.snapshot {
-            SnapshotMode::Initial | SnapshotMode::WhenNeeded => true,
-            SnapshotMode::Never | SnapshotMode::Only => false,
-        };
-        reads && self.source.added_tables == AddedTables::Read
+        super::reads(self.source)
     }
 
     /// What is published now, all of it as of one moment.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::changes::Changes;
 use super::file::{Recorded, StoreFile, TableRecord};
 use super::layout::{Layout, Seen};
-use super::{Error, StoredTable, entry, relation_columns};
+use super::{Error, StoredTable, entry, keeps_key, relation_columns};
 use crate::event::Row;
 use crate::postgres::TableLayout;
 
 /// A table whose rows are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FedTable {
     /// `pg_class.oid`.
     pub(crate) id: u32,
@@ -22,8 +23,46 @@ pub(crate) struct FedTable {
     pub(crate) identity: Vec<usize>,
     /// Which of them are captured.
     pub(crate) captured: Vec<bool>,
+    /// What puts it into the publication.
+    pub(crate) through: Vec<String>,
     /// What is stored of it counts no more.
     pub(crate) anew: bool,
+}
+
+impl FedTable {
+    /// The same, with the columns of another look.
+    pub(crate) fn with(self, catalog: TableLayout) -> FedTable {
+        FedTable { catalog, ..self }
+    }
+
+    /// Takes the table in as it is at its rows' place. What is to be removed, if what was stored of it is forgotten;
+    /// `stayed`: it has been in the publication all the time.
+    pub(super) fn meet(&mut self, record: &mut TableRecord, stayed: bool) -> Option<Vec<u8>> {
+        let came_back = record.meet_partitions(&mut self.catalog);
+        let columns = relation_columns(&self.catalog, &self.columns);
+        let new = |record: &TableRecord| {
+            let last = record.layouts.last();
+            Layout::new(&columns, &self.catalog, Seen::Locked, last)
+        };
+        let mut layout = new(record);
+        let last = record.layouts.last();
+        let keeps = |last| keeps_key(last, &record.identity, &layout, &self.identity);
+        let keeps = last.is_none_or(keeps);
+        let mut garbage = None;
+        if last.is_some() && (self.anew || !stayed || came_back || !keeps) {
+            garbage = Some(record.forget_rows(self.id));
+            layout = new(record);
+        }
+        if !record
+            .layouts
+            .last()
+            .is_some_and(|last| last.is_same(&layout))
+        {
+            record.layouts.push(layout);
+        }
+        record.identity.clone_from(&self.identity);
+        garbage
+    }
 }
 
 /// Takes rows of a snapshot; each worker has a clone with rows of its own.
@@ -48,19 +87,10 @@ impl Feed {
         changes.push(Recorded::key(), Some(&recorded.to_bytes()));
         for mut table in tables {
             let mut record = records.remove(&table.id).unwrap_or_default();
-            let came_back = record.meet_partitions(&mut table.catalog);
-            if (table.anew || came_back) && !record.layouts.is_empty() {
-                changes.push(&record.garbage_key(table.id), Some(&[]));
-                record.generation += 1;
-                record.layouts.clear();
+            let stayed = record.publishing.meet(&table.through, None);
+            if let Some(garbage) = table.meet(&mut record, stayed) {
+                changes.push(&garbage, Some(&[]));
             }
-            let columns = relation_columns(&table.catalog, &table.columns);
-            let last = record.layouts.last();
-            let layout = Layout::new(&columns, &table.catalog, Seen::Locked, last);
-            if !last.is_some_and(|last| last.is_same(&layout)) {
-                record.layouts.push(layout);
-            }
-            record.identity = table.identity;
             changes.push(&TableRecord::key(table.id), Some(&record.to_bytes()));
             stored.insert(table.id, StoredTable::new(&record, table.captured));
         }

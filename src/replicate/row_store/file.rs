@@ -26,6 +26,7 @@ use super::Error;
 use super::bounded::BoundedFile;
 use super::entry::ROWS;
 use super::layout::Layout;
+use super::publishing::Publishing;
 use crate::config::settings::RowStore as Settings;
 use crate::event::{Epoch, Lsn};
 use crate::postgres::TableLayout;
@@ -132,6 +133,12 @@ pub(super) struct TableRecord {
     /// How often one of them was rewritten, which is what stands for the file of all.
     #[serde(default)]
     pub(super) rewrites: u32,
+    /// What puts it into the publication.
+    #[serde(default)]
+    pub(super) publishing: Publishing,
+    /// Its rows from before are read beside the stream, if those of tables that join are.
+    #[serde(default)]
+    pub(super) awaited: bool,
 }
 
 impl TableRecord {
@@ -162,6 +169,14 @@ impl TableRecord {
         self.rewrites += u32::from(rewritten);
         catalog.storage = Some(self.rewrites);
         came_back
+    }
+
+    /// Forgets its rows; the key under which they are removed.
+    pub(super) fn forget_rows(&mut self, table: u32) -> Vec<u8> {
+        let garbage = self.garbage_key(table);
+        self.generation += 1;
+        self.layouts.clear();
+        garbage
     }
 
     /// The key under which rows of the present generation are removed.

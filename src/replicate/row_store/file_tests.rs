@@ -29,6 +29,8 @@ fn what_was_written_is_there_when_it_is_opened_again() {
         layouts: Vec::new(),
         partitions: BTreeMap::from([(7, (700, Some(1)))]),
         rewrites: 2,
+        publishing: Publishing::default(),
+        awaited: true,
     };
     put(
         &file,

@@ -26,9 +26,10 @@ mod feed;
 mod file;
 mod layout;
 mod overlay;
+mod publishing;
 mod writer;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 pub(crate) use entry::StoredRow;
@@ -36,6 +37,7 @@ pub use error::Error;
 pub(crate) use feed::{FedTable, Feed};
 pub(crate) use file::{Owner, Recorded, StoreFile};
 pub(crate) use layout::{Layout, Seen};
+pub(crate) use publishing::Relisted;
 
 use super::capture::Point;
 use crate::config::settings::{MissingRows, RowStore as Settings};
@@ -68,6 +70,10 @@ struct StoredTable {
     origins: Vec<Vec<Origin>>,
     /// The layout is sure once the stream has come there.
     sure_from: Option<Lsn>,
+    /// So is what publishes it.
+    settled_at: Option<Lsn>,
+    /// Its rows from before are read beside the stream.
+    awaited: bool,
 }
 
 /// What a relation needs to be stored.
@@ -76,6 +82,17 @@ pub(crate) struct Described {
     pub(crate) catalog: TableLayout,
     /// Which of its columns are captured.
     pub(crate) captured: Vec<bool>,
+    /// What puts it into the publication now.
+    pub(crate) through: Vec<String>,
+}
+
+/// Which tables' rows are read beside the stream by themselves.
+#[derive(Debug, Default)]
+pub(crate) struct Joining {
+    /// Those of tables that join.
+    pub(crate) reads: bool,
+    /// Tables that have joined before, and are read.
+    pub(crate) known: HashSet<u32>,
 }
 
 /// A row as it was found: its columns as those of the present layout.
@@ -110,6 +127,7 @@ pub(crate) struct RowStore {
     writing: Option<(u64, Recorded)>,
     wrote_at: Instant,
     missing: MissingRows,
+    joining: Joining,
     key: Vec<u8>,
     spare: Vec<u8>,
 }
@@ -120,6 +138,7 @@ impl RowStore {
         file: StoreFile,
         recorded: Recorded,
         settings: &Settings,
+        joining: Joining,
         steps: Steps,
     ) -> Result<RowStore, Error> {
         let reader = file.read()?;
@@ -135,6 +154,7 @@ impl RowStore {
             writing: None,
             wrote_at: Instant::now(),
             missing: settings.missing,
+            joining,
             key: Vec::new(),
             spare: Vec::new(),
         })
@@ -145,8 +165,13 @@ impl RowStore {
         self.recorded.point()
     }
 
-    /// What becomes of a change whose old row is not known.
-    pub(crate) fn missing(&self) -> MissingRows {
+    /// What becomes of a change of that relation whose old row is not known. One that is still to be read has not been
+    /// told of.
+    pub(crate) fn missing(&self, relation: u32) -> MissingRows {
+        let table = self.tables.get(&relation);
+        if self.joining.reads && table.is_some_and(|table| table.awaited) {
+            return MissingRows::AsSent;
+        }
         self.missing
     }
 
@@ -168,35 +193,36 @@ impl RowStore {
     pub(crate) fn describe(&mut self, relation: &Relation, described: Option<Described>, xid: u32) {
         let id = relation.id;
         self.tables.remove(&id);
-        let mut record = self.records.remove(&id).unwrap_or_default();
-        let before = record.clone();
+        let (mut record, before) = self.take_record(id);
         let Some(Described {
             mut catalog,
             captured,
+            through,
         }) = described
         else {
             // Rows that are changed and not stored would be wrong if it were stored again.
             if !record.layouts.is_empty() {
                 self.forget_rows(id, &mut record);
-                record.layouts.clear();
-                self.put_record(id, record);
             }
+            self.give_record(id, record, &before);
             return;
         };
+        let stayed = record.publishing.meet(&through, Some(catalog.seen_at));
         let came_back = record.meet_partitions(&mut catalog);
         let last = record.layouts.last();
         let layout = Layout::new(&relation.columns, &catalog, Seen::During(xid), last);
         let identity = relation.identity();
         let other_key =
             last.is_some_and(|last| !keeps_key(last, &record.identity, &layout, &identity));
-        if came_back || other_key {
+        let forgotten = last.is_some() && (!stayed || came_back || other_key);
+        if forgotten {
             tracing::warn!(
                 schema = %relation.schema, table = %relation.name,
-                "stored rows are forgotten: the key that old rows carry is another one now, or a partition \
-                 came back"
+                "stored rows are forgotten: the table, or a partition of it, was out of the publication, or the \
+                 key that old rows carry is another one now"
             );
             self.forget_rows(id, &mut record);
-            record.layouts.clear();
+            record.awaited = !stayed;
         }
         if !record
             .layouts
@@ -207,10 +233,75 @@ impl RowStore {
         }
         record.identity = identity;
         self.tables.insert(id, StoredTable::new(&record, captured));
-        if record == before {
-            self.records.insert(id, record);
-        } else {
+        self.give_record(id, record, &before);
+    }
+
+    /// Whether a relation may have been out of the publication, if these are its ways into it now.
+    pub(crate) fn may_have_left(&self, relation: u32, through: &[String]) -> bool {
+        let record = self.records.get(&relation);
+        record.is_some_and(|record| !record.publishing.knows(through))
+    }
+
+    /// Tables got other column lists, and have not been out of the publication.
+    pub(crate) fn relist(&mut self, relisted: &Relisted) {
+        let mut altered = Vec::new();
+        for (id, record) in &mut self.records {
+            if record.publishing.follow(relisted) {
+                altered.push((*id, record.clone()));
+            }
+        }
+        for (id, record) in altered {
             self.put_record(id, record);
+        }
+    }
+
+    /// Rows of a table are about to be read that see all that has been streamed. Those that are stored are forgotten
+    /// here if it was out of the publication, and not when they are read: what changes meanwhile is not among them.
+    pub(crate) fn expect(&mut self, table: &FedTable) {
+        let (mut record, before) = self.take_record(table.id);
+        let looked_at = Some(table.catalog.seen_at);
+        if !record.publishing.meet(&table.through, looked_at) {
+            self.empty(table.id, &mut record);
+            record.awaited = true;
+        }
+        if let Some(stored) = self.tables.get_mut(&table.id) {
+            stored.settled_at = record.publishing.settled_at();
+            stored.awaited = record.awaited;
+        }
+        self.give_record(table.id, record, &before);
+    }
+
+    /// Begins to store rows of a table that were read, and have their place where the stream is; `last`: of all that it
+    /// has, these are the last.
+    pub(crate) fn begin_feed(&mut self, mut table: FedTable, last: bool) {
+        let (mut record, before) = self.take_record(table.id);
+        record.publishing.settle();
+        if let Some(garbage) = table.meet(&mut record, true) {
+            let nothing = |_: &mut Vec<u8>| {};
+            self.overlay.put(&garbage, Some(nothing));
+        }
+        record.awaited &= !last;
+        let stored = StoredTable::new(&record, table.captured);
+        self.tables.insert(table.id, stored);
+        self.give_record(table.id, record, &before);
+    }
+
+    /// A table's record, and what it was.
+    fn take_record(&mut self, table: u32) -> (TableRecord, TableRecord) {
+        let awaited = !self.joining.known.contains(&table);
+        let known = self.records.remove(&table);
+        let record = known.unwrap_or_else(|| TableRecord {
+            awaited,
+            ..TableRecord::default()
+        });
+        (record.clone(), record)
+    }
+
+    fn give_record(&mut self, table: u32, record: TableRecord, before: &TableRecord) {
+        if record == *before {
+            self.records.insert(table, record);
+        } else {
+            self.put_record(table, record);
         }
     }
 
@@ -223,8 +314,8 @@ impl RowStore {
 
     fn forget_rows(&mut self, table: u32, record: &mut TableRecord) {
         let nothing = |_: &mut Vec<u8>| {};
-        self.overlay.put(&record.garbage_key(table), Some(nothing));
-        record.generation += 1;
+        let garbage = record.forget_rows(table);
+        self.overlay.put(&garbage, Some(nothing));
     }
 
     /// Whether a relation's rows are stored.
@@ -234,21 +325,22 @@ impl RowStore {
     }
 
     /// A change of the relation is read, of a transaction that committed there: a layout that no message has
-    /// replaced until then is sure.
+    /// replaced until then is sure, and so is what publishes it.
     pub(crate) fn reach(&mut self, relation: u32, commit_lsn: Lsn) {
         let Some(table) = self.tables.get_mut(&relation) else {
             return;
         };
-        if table
-            .sure_from
-            .is_none_or(|sure_from| commit_lsn < sure_from)
-        {
+        let sure = table.sure_from.take_if(|from| commit_lsn >= *from);
+        let settled = table.settled_at.take_if(|from| commit_lsn >= *from);
+        if sure.or(settled).is_none() {
             return;
         }
-        table.sure_from = None;
         if let Some(mut record) = self.records.remove(&relation) {
-            if let Some(layout) = record.layouts.last_mut() {
+            if let Some(layout) = record.layouts.last_mut().filter(|_| sure.is_some()) {
                 layout.make_sure();
+            }
+            if settled.is_some() {
+                record.publishing.settle();
             }
             self.put_record(relation, record);
         }
@@ -348,11 +440,18 @@ impl RowStore {
             return;
         }
         if let Some(mut record) = self.records.remove(&relation) {
-            self.forget_rows(relation, &mut record);
-            if let Some(table) = self.tables.get_mut(&relation) {
-                table.generation = record.generation;
-            }
+            self.empty(relation, &mut record);
             self.put_record(relation, record);
+        }
+    }
+
+    /// Forgets the rows of a table that is as it was.
+    fn empty(&mut self, table: u32, record: &mut TableRecord) {
+        let layouts = std::mem::take(&mut record.layouts);
+        self.forget_rows(table, record);
+        record.layouts = layouts;
+        if let Some(table) = self.tables.get_mut(&table) {
+            table.generation = record.generation;
         }
     }
 
@@ -391,13 +490,29 @@ impl RowStore {
 
     /// Whether something is committed and not written.
     pub(crate) fn is_behind(&self) -> bool {
-        self.writing.is_some() || self.released.1 != self.recorded.point()
+        self.writing.is_some() || self.has_released()
+    }
+
+    /// Whether a position or changes that may be written are not.
+    fn has_released(&self) -> bool {
+        let (end, point) = self.released;
+        point != self.recorded.point() || !self.has_written(end)
+    }
+
+    /// Whether changes below that one may be written.
+    pub(crate) fn may_write(&self, end: u64) -> bool {
+        self.released.0 >= end
+    }
+
+    /// Whether the file has the changes below that one.
+    pub(crate) fn has_written(&self, end: u64) -> bool {
+        self.overlay.base() >= end
     }
 
     /// Starts a write if it is time to. `at_once`: if there is anything to write.
     pub(crate) fn write(&mut self, at_once: bool, now: Instant) {
         let (end, point) = self.released;
-        if self.writing.is_some() || point == self.recorded.point() {
+        if self.writing.is_some() || !self.has_released() {
             return;
         }
         let waiting = self.overlay.bytes() - self.overlay.bytes_from(end);
@@ -440,6 +555,8 @@ impl StoredTable {
             captured,
             origins: older.iter().map(origins).collect(),
             sure_from: layout.and_then(Layout::sure_from),
+            settled_at: record.publishing.settled_at(),
+            awaited: record.awaited,
         }
     }
 

@@ -47,6 +47,11 @@ pub(super) enum Found<'a> {
 }
 
 impl Overlay {
+    /// Number of the first entry.
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
     /// Number of the entry that comes next.
     pub(super) fn end(&self) -> u64 {
         self.base + self.entries.len() as u64

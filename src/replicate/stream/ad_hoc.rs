@@ -11,7 +11,8 @@ use crate::postgres::Excess;
 use crate::replicate::Error;
 use crate::replicate::ad_hoc::Gate;
 use crate::replicate::capture::{Arrival, Point};
-use crate::replicate::members::News;
+use crate::replicate::members::{News, Relistings};
+use crate::replicate::row_store::RowStore;
 
 /// A message that lies behind the gate.
 pub(super) struct Kept {
@@ -74,15 +75,67 @@ impl Stream {
         if !self.route_beside(shutdown).await? {
             return Ok(false);
         }
+        self.store_beside();
         if self.is_stopped() {
             self.ad_hoc.stopped()?;
         }
         let window = self.capture.window();
         if let Some(watched) = self.ad_hoc.proceed(window, resume, now, now_us)? {
+            self.expect_rows().await;
             self.capture.watch(watched);
             self.steps.at("ad-hoc.ordered");
         }
         Ok(true)
+    }
+
+    /// Has the row store expect the rows that are read from here on.
+    async fn expect_rows(&mut self) {
+        if let (Some(table), Some(rows)) = (self.ad_hoc.stored_table(), self.capture.rows()) {
+            relist(&self.relistings, rows, table.id, &table.through).await;
+            rows.expect(table);
+        }
+    }
+
+    /// Stores the rows that are held, if they may be published from here on.
+    fn store_beside(&mut self) {
+        let resume = self.capture.resume();
+        let due = self.ad_hoc.has_rows_to_store() && self.ad_hoc.is_planned();
+        if due && self.ad_hoc.is_due(self.capture.window(), resume) && !self.capture.is_feeding() {
+            let ad_hoc = &mut self.ad_hoc;
+            self.capture
+                .store_beside(|window, rows| ad_hoc.store(window, rows));
+            self.steps.at("ad-hoc.stored");
+        }
+    }
+
+    /// Whether the file of the row store has the rows that are held, or does not need them.
+    fn is_stored(&mut self) -> bool {
+        let until = self.ad_hoc.stored_until();
+        let written = |rows: &mut RowStore| until.is_some_and(|end| rows.has_written(end));
+        !self.ad_hoc.has_rows_to_store()
+            && (until.is_none() || self.capture.rows().is_none_or(written))
+    }
+
+    /// Whether the row store is to be written for rows that are held.
+    pub(super) fn is_written_for(&self) -> bool {
+        self.ad_hoc.stored_until().is_some()
+    }
+
+    /// Whether rows that are held can be written once the batch is closed.
+    fn has_rows_to_release(&mut self) -> bool {
+        let until = self.ad_hoc.stored_until();
+        until.is_some_and(|end| {
+            self.capture.has_stored(end)
+                && self.capture.rows().is_some_and(|rows| !rows.may_write(end))
+        })
+    }
+
+    /// Tells the row store of a table that is published in another way than it knows, if that is only another column
+    /// list.
+    pub(super) async fn tell_relisted(&mut self, relation: u32, through: &[String]) {
+        if let Some(rows) = self.capture.rows() {
+            relist(&self.relistings, rows, relation, through).await;
+        }
     }
 
     /// Takes up what became of the publication's tables; it is recorded with the next position.
@@ -96,12 +149,14 @@ impl Stream {
         if self.is_inside_split() {
             return false;
         }
-        self.capture.has_requests() || self.ad_hoc.has_entries() || self.has_due_chunk()
+        let has_something = self.capture.has_requests() || self.ad_hoc.has_entries();
+        has_something || self.has_due_chunk() || self.has_rows_to_release()
     }
 
     fn has_due_chunk(&mut self) -> bool {
         let resume = self.capture.resume();
-        self.ad_hoc.is_planned() && self.ad_hoc.is_due(self.capture.window(), resume)
+        let due = self.ad_hoc.is_planned() && self.ad_hoc.is_due(self.capture.window(), resume);
+        due && self.is_stored()
     }
 
     /// Whether the stream stands, so that a table without a key can be read.
@@ -154,8 +209,9 @@ impl Stream {
         now: Instant,
         batch: &mut Batch,
     ) -> Result<(), Error> {
+        let stored = self.is_stored();
         let window = self.capture.window();
-        if self.ad_hoc.is_planned() && self.ad_hoc.is_due(window, resume) {
+        if stored && self.ad_hoc.is_planned() && self.ad_hoc.is_due(window, resume) {
             self.ad_hoc
                 .publish(window, resume, now, unix_time_us(), batch)?;
             self.steps.at("ad-hoc.appended");
@@ -166,5 +222,12 @@ impl Stream {
     /// When there is something to do for an ad hoc snapshot.
     pub(super) fn wake_beside(&self) -> Option<Instant> {
         self.ad_hoc.wake_at().filter(|_| !self.capture.is_fenced())
+    }
+}
+
+/// What the publication lists may just be altered: only whoever does that knows whether the table was out meanwhile.
+async fn relist(relistings: &Relistings, rows: &mut RowStore, relation: u32, through: &[String]) {
+    if rows.may_have_left(relation, through) {
+        rows.relist(&*relistings.lock().await);
     }
 }

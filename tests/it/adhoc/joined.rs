@@ -43,7 +43,7 @@ pub(super) async fn create(scene: &Scene, table: &str) {
 }
 
 /// Alters the publication: `add table late` for instance.
-pub(super) async fn publication(scene: &Scene, change: &str) {
+pub(crate) async fn publication(scene: &Scene, change: &str) {
     let alter = format!("alter publication {} {change}", scene.name);
     scene.sql(&alter).await;
 }
@@ -57,7 +57,7 @@ pub(super) fn joined(config: &str) -> Vec<Value> {
 }
 
 /// Waits until so many of them have ended; what they are then.
-pub(super) async fn finished(config: &str, count: usize) -> Vec<Value> {
+pub(crate) async fn finished(config: &str, count: usize) -> Vec<Value> {
     let mut last = Vec::new();
     until("the tables that joined to be read", async || {
         last = joined(config);

@@ -1,7 +1,7 @@
 //! Tables read again while they are streamed, on real servers.
 
 mod commands;
-mod joined;
+pub(crate) mod joined;
 mod keyless;
 mod load;
 mod managed;
@@ -25,7 +25,7 @@ fn snapshot(arguments: &[&str], config: &str) -> Value {
 }
 
 /// Asks for a snapshot; the request's name.
-fn start(tables: &[&str], config: &str) -> String {
+pub(crate) fn start(tables: &[&str], config: &str) -> String {
     let asked = snapshot(&[&["start"], tables].concat(), config);
     asked["ids"][0].as_str().unwrap().to_owned()
 }
@@ -39,7 +39,7 @@ fn show(id: &str, config: &str) -> Value {
 }
 
 /// Waits until it is finished.
-async fn finished(id: &str, config: &str) -> Value {
+pub(crate) async fn finished(id: &str, config: &str) -> Value {
     let mut last = Value::Null;
     until("the snapshot to be read", async || {
         last = show(id, config);
@@ -51,7 +51,7 @@ async fn finished(id: &str, config: &str) -> Value {
 }
 
 /// Where the scene's source is.
-fn source(scene: &Scene) -> Connection {
+pub(crate) fn source(scene: &Scene) -> Connection {
     support::database_url(&scene.name).parse().unwrap()
 }
 

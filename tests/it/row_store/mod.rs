@@ -3,6 +3,7 @@
 
 mod altered;
 mod histories;
+mod joined;
 mod kills;
 mod refusals;
 
