@@ -167,6 +167,9 @@ pub(super) fn zoned_time(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unexpecte
         .split(|byte| *byte == b':')
         .zip([3_600_000_000, 60_000_000, 1_000_000])
     {
+        if part.len() != 2 {
+            return Err(Unexpected);
+        }
         offset_us += digits(part)? * us;
     }
     let utc_us = match sign {
