@@ -36,6 +36,8 @@ pub enum Role {
     Events = 3,
     /// The gateway.
     Gateway = 4,
+    /// The webhook's deliverer.
+    Webhook = 5,
 }
 
 /// Where one role stands; clones share the arrival count.

@@ -170,6 +170,13 @@ pub const SHOPPER_EVENTS: &str = "tidewater_shopper_events_total";
 /// One sink transaction of application events, seconds.
 pub const EVENTS_TRANSACTION_SECONDS: &str = "tidewater_events_transaction_seconds";
 
+/// Codes that wait for the webhook.
+pub const DELIVERIES_WAITING: &str = "tidewater_webhook_waiting";
+/// Codes that the webhook has given up.
+pub const DELIVERIES_PARKED: &str = "tidewater_webhook_parked";
+/// Attempts to deliver a code to the webhook, by outcome: delivered, failed, parked.
+pub const DELIVERIES: &str = "tidewater_webhook_attempts_total";
+
 /// Promotion codes issued.
 pub const CODES_ISSUED: &str = "tidewater_codes_issued_total";
 /// Promotion codes withdrawn before they were dispatched.

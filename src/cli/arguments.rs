@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::capture::CaptureArguments;
 use super::completions::CompletionsArguments;
+use super::deliveries::DeliveriesCommand;
 use super::doctor::DoctorArguments;
 use super::keys::KeysCommand;
 use super::position::PositionCommand;
@@ -102,6 +103,12 @@ pub enum Command {
     Completions(CompletionsArguments),
     /// Wipes what is derived and folds the topics again; never issues a second code.
     Rebuild,
+    /// Codes that the webhook has given up: shown, delivered again.
+    Deliveries {
+        /// What to do.
+        #[command(subcommand)]
+        command: DeliveriesCommand,
+    },
     /// Promotion rules: why somebody gets a code, or does not.
     Rules {
         /// What to say.

@@ -6,6 +6,7 @@
 mod arguments;
 mod capture;
 mod completions;
+mod deliveries;
 mod doctor;
 mod failure;
 mod keys;
@@ -76,6 +77,7 @@ async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Replay(arguments) => replay::run(&settings()?, arguments),
         Command::Completions(arguments) => Ok(completions::run(*arguments)),
         Command::Rebuild => rebuild::run(&settings()?).await,
+        Command::Deliveries { command } => deliveries::run(&settings()?, *command).await,
         Command::Rules { command } => rules::run(&settings()?, command).await,
         Command::Simulate(arguments) => simulate::run(&settings()?, arguments).await,
     }

@@ -2,6 +2,7 @@
 //! resolver go by.
 
 mod gateway;
+mod webhook;
 
 /// One key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +35,11 @@ const fn key(
 }
 
 /// Every key.
-pub const KEYS: &[Key] =
-    &joined::<{ SECTIONS.len() + gateway::KEYS.len() }>(SECTIONS, gateway::KEYS);
+pub const KEYS: &[Key] = &joined::<{ RETAIL.len() + SECTIONS.len() }>(SECTIONS, RETAIL);
+
+/// The sections of the shop that have a file of their own.
+const RETAIL: &[Key] =
+    &joined::<{ gateway::KEYS.len() + webhook::KEYS.len() }>(gateway::KEYS, webhook::KEYS);
 
 /// Two lists as one.
 #[expect(

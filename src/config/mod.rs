@@ -22,6 +22,7 @@ mod selection;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use std::path::{Path, PathBuf};
 

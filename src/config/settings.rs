@@ -36,6 +36,8 @@ pub struct Settings {
     pub gateway: Gateway,
     /// The retail half.
     pub retail: Retail,
+    /// Who is told of codes over HTTP. `None`: nobody.
+    pub webhook: Option<Webhook>,
     /// `[debug]`: crash tests only.
     pub steps: StepSettings,
 }
@@ -368,4 +370,28 @@ pub struct Retail {
     pub batch_records_max: usize,
     /// How long the first record of a batch waits for more.
     pub batch_linger: Duration,
+}
+
+/// `[webhook]`
+#[derive(Clone)]
+pub struct Webhook {
+    /// Where codes are posted to.
+    pub url: String,
+    /// Key of the HMAC that requests are signed with.
+    pub secret: String,
+    /// How long the receiver may take for one.
+    pub timeout: Duration,
+    /// A code is parked after so many attempts.
+    pub attempts_max: u32,
+    /// Whether the receiver may be on this host or in a private network.
+    pub allow_private: bool,
+    /// File of the certificates to trust; the system's without it.
+    pub certificates: Option<PathBuf>,
+}
+
+/// Without the secret, and without what a URL may hold of one.
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Webhook(…)")
+    }
 }

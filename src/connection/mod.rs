@@ -16,6 +16,7 @@ mod identifier;
 mod server_error;
 mod socket;
 mod tls;
+mod trust;
 mod url;
 
 pub use database::{Database, connect};
@@ -26,6 +27,7 @@ pub use url::ParseConnectionError;
 
 pub(crate) use attempts::Attempts;
 pub(crate) use socket::{Dialed, Socket};
+pub(crate) use trust::https;
 
 use std::fmt;
 use std::net::IpAddr;

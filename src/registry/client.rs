@@ -1,7 +1,5 @@
 //! Questions to the registry over HTTP or HTTPS, each with a time-out and a bound on its answer.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -15,14 +13,12 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Error;
 use crate::config::settings::{self, Credentials};
+use crate::connection::https;
 
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -92,7 +88,10 @@ struct Refusal {
 impl Client {
     pub(super) fn new(settings: &settings::Registry) -> Result<Self, Error> {
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(settings.certificates.as_deref())?)
+            .with_tls_config(
+                https(settings.certificates.as_deref())
+                    .map_err(|problem| Error::Settings { problem })?,
+            )
             .https_or_http()
             .enable_http1()
             .build();
@@ -171,29 +170,4 @@ fn authorization(credentials: &Credentials) -> Result<HeaderValue, Error> {
     })?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// Trusts the certificates of the file, or those of the system.
-fn tls(file: Option<&Path>) -> Result<ClientConfig, Error> {
-    let mut roots = RootCertStore::empty();
-    match file {
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-        Some(file) => {
-            let read = CertificateDer::pem_file_iter(file)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            let certificates = read.map_err(|error| Error::Settings {
-                problem: format!("certificates: {} cannot be read: {error}", file.display()),
-            })?;
-            roots.add_parsable_certificates(certificates);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Settings {
-            problem: error.to_string(),
-        })?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -61,6 +61,8 @@ pub(super) struct Dispatch {
     pub(super) policy: Policy,
     /// Told when codes were issued here.
     pub(super) issued: Arc<Notify>,
+    /// Told when codes are out, for the webhook; `None` when none is configured.
+    pub(super) dispatched: Option<Arc<Notify>>,
     /// Crash tests.
     pub(super) steps: Steps,
     /// Health.
@@ -95,7 +97,7 @@ impl Dispatch {
     /// Dispatches with one connection and one producer until either breaks.
     async fn dispatch(&self, backoff: &mut Backoff) -> Result<(), Error> {
         let topic = self.ensure_topic().await?;
-        let mut outbox = Outbox::connect(&self.connection).await?;
+        let mut outbox = Outbox::connect(&self.connection, self.dispatched.is_some()).await?;
         let mut channel = Channel::open(&self.kafka, &topic)?;
         loop {
             let waiting = outbox.waiting().await?;
@@ -154,6 +156,9 @@ impl Dispatch {
         self.steps.at("dispatch.confirmed");
         for delay in &delays {
             histogram!(telemetry::ISSUED_TO_DISPATCHED_SECONDS).record(*delay);
+        }
+        if let Some(webhook) = &self.dispatched {
+            webhook.notify_one();
         }
         counter!(telemetry::CODES_DISPATCHED).increment(delays.len() as u64);
         Ok((channel, delays.len()))

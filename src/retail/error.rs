@@ -74,6 +74,12 @@ pub enum Error {
     /// A promotion code cannot be published.
     #[error("cannot publish promotion codes")]
     Publish(#[source] crate::kafka::Error),
+    /// The webhook cannot be used as it is configured.
+    #[error("webhook: {problem}")]
+    Webhook {
+        /// What is wrong with it, and what mends it.
+        problem: String,
+    },
     /// No broker answered.
     #[error("no kafka broker answered at {brokers}: check kafka.brokers and that they run")]
     KafkaUnreachable {
@@ -180,6 +186,7 @@ impl Error {
             | Error::Format(_)
             | Error::DayZone { .. }
             | Error::Damaged { .. }
+            | Error::Webhook { .. }
             | Error::Kafka { .. }
             | Error::Repartitioned { .. }
             | Error::HistoryGone { .. }
@@ -195,6 +202,7 @@ impl Error {
             Error::Missing { .. }
             | Error::Truncate { .. }
             | Error::Format(_)
+            | Error::Webhook { .. }
             | Error::DayZone { .. } => ExitCode::Configuration,
             Error::Connect(source) if source.is_transient() => ExitCode::SinkUnreachable,
             Error::Lost { .. } => ExitCode::SinkUnreachable,

@@ -48,6 +48,7 @@ pub mod sweep;
 pub mod time;
 mod topics;
 pub mod touched;
+pub mod webhook;
 
 pub use error::Error;
 pub use migrate::{SchemaError, check as check_schema, migrate};

@@ -33,7 +33,8 @@ use super::partition::Topics;
 use super::store::Sink;
 use super::sweep;
 use super::topics::await_topics;
-use crate::config::settings::{Format, Kafka, Retail, Settings, Truncate};
+use super::webhook::Webhook;
+use crate::config::settings::{self, Format, Kafka, Retail, Settings, Truncate};
 use crate::step::{Role, Steps};
 use crate::telemetry::{self, Health, Stage};
 
@@ -72,13 +73,9 @@ pub async fn run(
     let stage = health.stage("retail.apply", STUCK_AFTER);
     super::migrate::check(sink).await?;
     let topics = Topics::new(&kafka, &settings.retail);
-    let Some(counts) = await_topics(&kafka, &topics, &stop).await? else {
+    let Some(counts) = register(&kafka, settings, sink, &topics, &stop).await? else {
         return Ok(());
     };
-    let mut connection = Sink::connect(&sink.connection).await?;
-    connection.register(&topics, &counts).await?;
-    connection.check_zone(&settings.retail.day_zone).await?;
-    drop(connection);
     let steps = |role| steps(settings, role);
     let issued = Arc::new(Notify::new());
     let retail = settings.retail.clone();
@@ -90,11 +87,14 @@ pub async fn run(
         steps(Role::Aggregate)?,
     );
     let policy = Policy::new(&retail);
+    let dispatched = Arc::new(Notify::new());
+    let webhook = webhook(settings, sink, &dispatched, health)?;
     let dispatch = Dispatch {
         connection: sink.connection.clone(),
         kafka: kafka.clone(),
         policy: policy.clone(),
         issued: Arc::clone(&issued),
+        dispatched: webhook.is_some().then_some(dispatched),
         steps: steps(Role::Dispatch)?,
         stage: health.stage("retail.dispatch", STUCK_AFTER),
     };
@@ -115,6 +115,9 @@ pub async fn run(
     tasks.spawn(async move { fold(kafka, retail, topics, counts, applier, &folded, ended).await });
     tasks.spawn(dispatch.run(stop.clone()));
     tasks.spawn(events.run(stop.clone()));
+    if let Some(webhook) = webhook {
+        tasks.spawn(webhook.run(stop.clone()));
+    }
     tasks.spawn(sweep::run(
         sink.connection.clone(),
         policy,
@@ -127,6 +130,42 @@ pub async fn run(
         stage.failed(error);
     }
     result
+}
+
+/// Waits for the topics and registers their partitions; `None` when it was stopped before.
+async fn register(
+    kafka: &Kafka,
+    settings: &Settings,
+    sink: &settings::Sink,
+    topics: &Topics,
+    stop: &CancellationToken,
+) -> Result<Option<Vec<(Table, i32)>>, Error> {
+    let Some(counts) = await_topics(kafka, topics, stop).await? else {
+        return Ok(None);
+    };
+    let mut connection = Sink::connect(&sink.connection).await?;
+    connection.register(topics, &counts).await?;
+    connection.check_zone(&settings.retail.day_zone).await?;
+    Ok(Some(counts))
+}
+
+/// The webhook's deliverer; `None` when no receiver is configured.
+fn webhook(
+    settings: &Settings,
+    sink: &settings::Sink,
+    dispatched: &Arc<Notify>,
+    health: &Health,
+) -> Result<Option<Webhook>, Error> {
+    let Some(receiver) = &settings.webhook else {
+        return Ok(None);
+    };
+    Ok(Some(Webhook {
+        connection: sink.connection.clone(),
+        settings: receiver.clone(),
+        dispatched: Arc::clone(dispatched),
+        steps: steps(settings, Role::Webhook)?,
+        stage: health.stage("retail.webhook", STUCK_AFTER),
+    }))
 }
 
 fn steps(settings: &Settings, role: Role) -> Result<Steps, Error> {

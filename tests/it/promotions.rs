@@ -12,3 +12,4 @@ mod random;
 mod redemption;
 mod shop;
 mod sweep;
+mod webhook;

@@ -17,6 +17,8 @@ use crate::connection::{self, Connection, Database};
 pub(super) struct Outbox {
     database: Database,
     statements: Statements,
+    /// Whether codes go on to the webhook.
+    webhook: bool,
 }
 
 /// What waits.
@@ -39,13 +41,14 @@ impl Claimed {
 }
 
 impl Outbox {
-    pub(super) async fn connect(connection: &Connection) -> Result<Outbox, Error> {
+    pub(super) async fn connect(connection: &Connection, webhook: bool) -> Result<Outbox, Error> {
         let database = connection::connect(connection)
             .await
             .map_err(Error::Connect)?;
         Ok(Outbox {
             database,
             statements: Statements::default(),
+            webhook,
         })
     }
 
@@ -156,7 +159,7 @@ impl Outbox {
             where o.attempted_at is not null
             order by o.created_at, p.promotion_id limit $1
             for update of o skip locked";
-        let statements = &self.statements;
+        let (statements, webhook) = (&self.statements, self.webhook);
         let transaction = begin(&mut self.database).await?;
         let rows = statements
             .query(&transaction, "lock codes", SQL, &[&most])
@@ -166,6 +169,7 @@ impl Outbox {
             transaction,
             statements,
             parcels,
+            webhook,
         })
     }
 }
@@ -227,6 +231,7 @@ pub(super) struct Shipment<'a> {
     transaction: Transaction<'a>,
     statements: &'a Statements,
     parcels: Vec<Parcel>,
+    webhook: bool,
 }
 
 impl Shipment<'_> {
@@ -249,7 +254,22 @@ impl Shipment<'_> {
             from code
             where p.promotion_id = code.promotion_id
             returning extract(epoch from dispatched_at - issued_at)::float8 as delay";
+        const DELIVER: &str = "
+            insert into promotion_delivery (promotion_id, body, created_at, next_attempt_at)
+            select *, clock_timestamp(), clock_timestamp() from unnest($1::uuid[], $2::text[])
+            on conflict (promotion_id) do nothing";
         let ids: Vec<Uuid> = self.parcels.iter().map(|one| one.promotion_id).collect();
+        if self.webhook {
+            let bodies: Vec<&str> = self.parcels.iter().map(|one| one.value.as_str()).collect();
+            self.statements
+                .execute(
+                    &self.transaction,
+                    "hand codes to the webhook",
+                    DELIVER,
+                    &[&ids, &bodies],
+                )
+                .await?;
+        }
         let rows = self
             .statements
             .query(&self.transaction, "confirm codes", SQL, &[&ids])
