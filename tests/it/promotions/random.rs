@@ -131,7 +131,7 @@ impl History<'_> {
     async fn begin(&mut self) {
         self.run(
             "truncate promotion_rule, promotion_condition, promotion_eligibility, promotion,
-                 promotion_outbox, shopper_event, inventory_image, order_image, customer_image, sales_hourly,
+                 promotion_outbox, promotion_delivery, shopper_event, inventory_image, order_image, customer_image, sales_hourly,
                  purchase_habit, store_product",
         )
         .await;

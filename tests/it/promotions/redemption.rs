@@ -204,7 +204,7 @@ async fn whatever_changes_the_outcome_is_that_of_the_plain_definition() {
     for index in 0..HISTORIES {
         let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(index));
         let mut naive = Naive::default();
-        let wipe = "truncate promotion, promotion_outbox, promotion_refusal, order_image";
+        let wipe = "truncate promotion, promotion_outbox, promotion_delivery, promotion_refusal, order_image";
         shop.database.batch_execute(wipe).await.unwrap();
         let mut before = Outcome::default();
         for _ in 0..STEPS {
