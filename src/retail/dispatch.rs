@@ -34,7 +34,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::outbox::{Outbox, Parcel};
-use super::backoff::Backoff;
+use super::backoff::{Backoff, Work, keep_at};
 use super::error::Error;
 use super::evaluation::Policy;
 use crate::config::settings::Kafka;
@@ -69,29 +69,22 @@ pub(super) struct Dispatch {
     pub(super) stage: Stage,
 }
 
+impl Work for Dispatch {
+    const DISTURBED: &'static str = "dispatch is";
+
+    fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    async fn attempt(&self, backoff: &mut Backoff) -> Result<(), Error> {
+        self.dispatch(backoff).await
+    }
+}
+
 impl Dispatch {
     /// Dispatches until `stop` or a definite error.
     pub(super) async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let mut backoff = Backoff::default();
-        loop {
-            let result = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                result = self.dispatch(&mut backoff) => result,
-            };
-            let Err(error) = result else { continue };
-            if !error.is_transient() {
-                self.stage.failed(&error);
-                return Err(error);
-            }
-            let delay = backoff.next();
-            let cause = telemetry::chain(&error);
-            tracing::warn!(%cause, ?delay, "dispatch is disturbed; trying again");
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(delay) => {}
-            }
-        }
+        keep_at(&self, &stop).await
     }
 
     /// Dispatches with one connection and one producer until either breaks.

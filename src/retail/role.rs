@@ -31,9 +31,9 @@ use super::group::Shared;
 use super::heartbeat::Listener;
 use super::partition::Topics;
 use super::store::Sink;
-use super::sweep;
+use super::sweep::Sweep;
 use super::topics::await_topics;
-use super::webhook::Webhook;
+use super::webhook::{Client, Webhook};
 use crate::config::settings::{self, Format, Kafka, Retail, Settings, Truncate};
 use crate::step::{Role, Steps};
 use crate::telemetry::{self, Health, Stage};
@@ -107,7 +107,12 @@ pub async fn run(
         steps: steps(Role::Events)?,
         stage: health.stage("retail.events", STUCK_AFTER),
     };
-    let decide = health.stage("retail.decide", SWEEP_STUCK_AFTER);
+    let sweep = Sweep {
+        connection: sink.connection.clone(),
+        policy,
+        issued,
+        stage: health.stage("retail.decide", SWEEP_STUCK_AFTER),
+    };
     // One that ends, ends the others.
     let stop = stop.child_token();
     let mut tasks = JoinSet::new();
@@ -118,13 +123,7 @@ pub async fn run(
     if let Some(webhook) = webhook {
         tasks.spawn(webhook.run(stop.clone()));
     }
-    tasks.spawn(sweep::run(
-        sink.connection.clone(),
-        policy,
-        issued,
-        decide,
-        stop.clone(),
-    ));
+    tasks.spawn(sweep.run(stop.clone()));
     let result = join(tasks, &stop).await;
     if let Err(error) = &result {
         stage.failed(error);
@@ -161,6 +160,7 @@ fn webhook(
     };
     Ok(Some(Webhook {
         connection: sink.connection.clone(),
+        client: Client::new(receiver)?.into(),
         settings: receiver.clone(),
         dispatched: Arc::clone(dispatched),
         steps: steps(settings, Role::Webhook)?,
@@ -320,16 +320,7 @@ impl Loop {
 
     /// Waits before the next attempt; `false` when stopped, the error when it is definite.
     async fn wait(&self, error: Error, backoff: &mut Backoff) -> Result<bool, Error> {
-        if !error.is_transient() {
-            return Err(error);
-        }
-        let delay = backoff.next();
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        tracing::warn!(%error, source, ?delay, "the sink is disturbed; trying again");
-        counter!(telemetry::SINK_RETRIES).increment(1);
-        tokio::select! {
-            () = self.stop.cancelled() => Ok(false),
-            () = tokio::time::sleep(delay) => Ok(true),
-        }
+        counter!(telemetry::SINK_RETRIES).increment(u64::from(error.is_transient()));
+        backoff.wait_out(error, "the sink is", &self.stop).await
     }
 }

@@ -27,7 +27,7 @@ use super::touched::{Pair, Unsettled};
 use crate::connection::{self, Connection, Database};
 use crate::telemetry;
 
-pub(super) use task::run;
+pub(super) use task::Sweep;
 
 /// Key of the lock that the sweeping instance holds.
 const SWEEP_LOCK: i64 = 0x7469_6465_7377_6570;

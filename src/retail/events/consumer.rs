@@ -8,7 +8,6 @@
 //!
 //! An event is told by its id, so a batch that is read again after a crash or a rebalance changes nothing.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::counter;
@@ -43,7 +42,7 @@ pub(super) struct Batch {
 
 /// The thread's state.
 pub(super) struct Poller {
-    consumer: Arc<BaseConsumer<Quiet>>,
+    consumer: BaseConsumer<Quiet>,
     batches: mpsc::Sender<Batch>,
     stop: CancellationToken,
 }
@@ -72,7 +71,7 @@ impl Poller {
             .subscribe(&[topic])
             .map_err(failed("subscribe to events"))?;
         Ok(Poller {
-            consumer: Arc::new(consumer),
+            consumer,
             batches,
             stop,
         })

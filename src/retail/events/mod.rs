@@ -32,6 +32,8 @@ use crate::kafka::{self, Admin, TopicSpec};
 use crate::step::Steps;
 use crate::telemetry::{self, Stage};
 
+/// What an error disturbs here.
+const DISTURBED: &str = "events are";
 /// How often old events are forgotten.
 const PRUNE: Duration = Duration::from_mins(1);
 
@@ -88,7 +90,7 @@ impl Events {
             match ensured.await.map_err(Error::Publish) {
                 Ok(_) => return Ok(Some(name)),
                 Err(error) => {
-                    if !self.wait(error, &mut backoff, stop).await? {
+                    if !backoff.wait_out(error, DISTURBED, stop).await? {
                         return Ok(None);
                     }
                 }
@@ -121,15 +123,18 @@ impl Events {
         }
     }
 
+    /// The connection that is there, or a new one.
+    async fn open<'s>(&self, store: &'s mut Option<Store>) -> Result<&'s mut Store, Error> {
+        let open = match store.take() {
+            Some(open) => open,
+            None => Store::connect(&self.connection).await?,
+        };
+        Ok(store.insert(open))
+    }
+
     /// Old events do no harm: a disturbed sink only delays it.
     async fn prune(&self, store: &mut Option<Store>) -> Result<(), Error> {
-        let pruned = async {
-            let open = match store.take() {
-                Some(open) => open,
-                None => Store::connect(&self.connection).await?,
-            };
-            store.insert(open).prune().await
-        };
+        let pruned = async { self.open(store).await?.prune().await };
         match pruned.await {
             Err(error) if error.is_transient() => {
                 tracing::debug!(%error, "old events are forgotten later");
@@ -152,11 +157,7 @@ impl Events {
         let began = Instant::now();
         let applied = loop {
             let attempt = async {
-                let open = match store.take() {
-                    Some(open) => open,
-                    None => Store::connect(&self.connection).await?,
-                };
-                let open = store.insert(open);
+                let open = self.open(store).await?;
                 open.apply(&batch.events, &self.policy, &self.steps).await
             };
             match attempt.await {
@@ -164,7 +165,7 @@ impl Events {
                 Err(error) => {
                     // Whatever the transaction held is unknown.
                     *store = None;
-                    if !self.wait(error, &mut backoff, stop).await? {
+                    if !backoff.wait_out(error, DISTURBED, stop).await? {
                         return Ok(false);
                     }
                 }
@@ -186,24 +187,5 @@ impl Events {
         // A thread that has ended needs no answer.
         let _ = batch.applied.send(());
         Ok(true)
-    }
-
-    /// Waits before the next attempt; `false` when stopped, the error when it is definite.
-    async fn wait(
-        &self,
-        error: Error,
-        backoff: &mut Backoff,
-        stop: &CancellationToken,
-    ) -> Result<bool, Error> {
-        if !error.is_transient() {
-            return Err(error);
-        }
-        let delay = backoff.next();
-        let cause = telemetry::chain(&error);
-        tracing::warn!(%cause, ?delay, "events are disturbed; trying again");
-        tokio::select! {
-            () = stop.cancelled() => Ok(false),
-            () = tokio::time::sleep(delay) => Ok(true),
-        }
     }
 }

@@ -7,7 +7,7 @@ use metrics::{gauge, histogram};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::super::backoff::Backoff;
+use super::super::backoff::{Backoff, Work, keep_at};
 use super::super::error::Error;
 use super::super::evaluation::{Policy, State};
 use super::Sweeper;
@@ -17,46 +17,45 @@ use crate::telemetry::{self, Stage};
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(500);
 
-/// Sweeps until `stop` or a definite error, whenever this instance has the right to.
-pub(in super::super) async fn run(
-    connection: Connection,
-    policy: Policy,
-    issued: Arc<Notify>,
-    stage: Stage,
-    stop: CancellationToken,
-) -> Result<(), Error> {
-    let mut backoff = Backoff::default();
-    loop {
-        let work = sweep(&connection, &policy, &issued, &stage, &mut backoff);
-        let result = tokio::select! {
-            biased;
-            () = stop.cancelled() => return Ok(()),
-            result = work => result,
-        };
-        if let Err(error) = result {
-            if !error.is_transient() {
-                stage.failed(&error);
-                return Err(error);
-            }
-            let delay = backoff.next();
-            let cause = telemetry::chain(&error);
-            tracing::warn!(%cause, ?delay, "the sweep is disturbed; trying again");
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(delay) => {}
-            }
-        }
+/// What the sweep works with.
+pub(in super::super) struct Sweep {
+    /// The sink.
+    pub(in super::super) connection: Connection,
+    /// Who may have a code.
+    pub(in super::super) policy: Policy,
+    /// Told when codes were issued.
+    pub(in super::super) issued: Arc<Notify>,
+    /// Health.
+    pub(in super::super) stage: Stage,
+}
+
+impl Sweep {
+    /// Sweeps until `stop` or a definite error, whenever this instance has the right to.
+    pub(in super::super) async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        keep_at(&self, &stop).await
+    }
+}
+
+impl Work for Sweep {
+    const DISTURBED: &'static str = "the sweep is";
+
+    fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    async fn attempt(&self, backoff: &mut Backoff) -> Result<(), Error> {
+        sweep(self, backoff).await
     }
 }
 
 /// Sweeps on one connection until it breaks.
-async fn sweep(
-    connection: &Connection,
-    policy: &Policy,
-    issued: &Notify,
-    stage: &Stage,
-    backoff: &mut Backoff,
-) -> Result<(), Error> {
+async fn sweep(work: &Sweep, backoff: &mut Backoff) -> Result<(), Error> {
+    let Sweep {
+        connection,
+        policy,
+        issued,
+        stage,
+    } = work;
     let mut sweeper = Sweeper::connect(connection, policy.clone()).await?;
     stage.idle();
     while !sweeper.try_own().await? {

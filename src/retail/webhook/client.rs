@@ -26,6 +26,7 @@ use tower::Service;
 use url::{Host, Url};
 use uuid::Uuid;
 
+use super::super::error::Error;
 use crate::config::settings::Webhook;
 use crate::connection::https;
 
@@ -43,7 +44,7 @@ pub(super) struct Failed {
 
 /// The way to the receiver.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(in super::super) struct Client {
     url: String,
     key: Hmac<Sha256>,
     timeout: Duration,
@@ -52,7 +53,11 @@ pub(super) struct Client {
 
 impl Client {
     /// An error says what is wrong with the settings.
-    pub(super) fn new(settings: &Webhook) -> Result<Client, String> {
+    pub(in super::super) fn new(settings: &Webhook) -> Result<Client, Error> {
+        Client::build(settings).map_err(|problem| Error::Webhook { problem })
+    }
+
+    fn build(settings: &Webhook) -> Result<Client, String> {
         let url = Url::parse(&settings.url).map_err(|error| error.to_string())?;
         if let Some(Host::Ipv4(_) | Host::Ipv6(_)) = url.host()
             && !settings.allow_private

@@ -20,10 +20,10 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::client::Client;
+pub(super) use self::client::Client;
 use self::store::{Delivery, Store};
 pub use self::store::{Parked, parked, replay};
-use super::backoff::Backoff;
+use super::backoff::{Backoff, Work, keep_at};
 use super::error::Error;
 use crate::config::settings;
 use crate::connection::Connection;
@@ -44,8 +44,10 @@ const WAIT_MAX: Duration = Duration::from_hours(1);
 pub(super) struct Webhook {
     /// The sink.
     pub(super) connection: Connection,
-    /// The receiver.
+    /// How patiently.
     pub(super) settings: settings::Webhook,
+    /// The receiver.
+    pub(super) client: Arc<Client>,
     /// Told when codes were dispatched here.
     pub(super) dispatched: Arc<Notify>,
     /// Crash tests.
@@ -54,42 +56,33 @@ pub(super) struct Webhook {
     pub(super) stage: Stage,
 }
 
+impl Work for Webhook {
+    const DISTURBED: &'static str = "the webhook's deliveries are";
+
+    fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    async fn attempt(&self, backoff: &mut Backoff) -> Result<(), Error> {
+        self.deliver_all(backoff).await
+    }
+}
+
 impl Webhook {
     /// Delivers until `stop` or a definite error.
     pub(super) async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let client = Client::new(&self.settings).map_err(|problem| Error::Webhook { problem });
-        let client = Arc::new(client.inspect_err(|error| self.stage.failed(error))?);
-        let mut backoff = Backoff::default();
-        loop {
-            let result = tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                result = self.deliver_all(&client, &mut backoff) => result,
-            };
-            let Err(error) = result else { continue };
-            if !error.is_transient() {
-                self.stage.failed(&error);
-                return Err(error);
-            }
-            let delay = backoff.next();
-            let cause = telemetry::chain(&error);
-            tracing::warn!(%cause, ?delay, "the webhook's deliveries are disturbed; trying again");
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(delay) => {}
-            }
-        }
+        keep_at(&self, &stop).await
     }
 
     /// Delivers on one connection until it breaks.
-    async fn deliver_all(&self, client: &Arc<Client>, backoff: &mut Backoff) -> Result<(), Error> {
+    async fn deliver_all(&self, backoff: &mut Backoff) -> Result<(), Error> {
         let store = Store::connect(&self.connection).await?;
         let lease = self.settings.timeout + LEASE_MARGIN;
         loop {
             self.observe(&store).await?;
             let deliveries = store.take(REQUESTS_MAX, lease).await?;
             let idle = deliveries.is_empty();
-            self.deliver(&store, client, deliveries).await?;
+            self.deliver(&store, deliveries).await?;
             *backoff = Backoff::default();
             if idle {
                 tokio::select! {
@@ -115,15 +108,10 @@ impl Webhook {
         Ok(())
     }
 
-    async fn deliver(
-        &self,
-        store: &Store,
-        client: &Arc<Client>,
-        deliveries: Vec<Delivery>,
-    ) -> Result<(), Error> {
+    async fn deliver(&self, store: &Store, deliveries: Vec<Delivery>) -> Result<(), Error> {
         let mut requests = JoinSet::new();
         for delivery in deliveries {
-            let client = Arc::clone(client);
+            let client = Arc::clone(&self.client);
             requests.spawn(async move {
                 let Delivery {
                     promotion_id,
