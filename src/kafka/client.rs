@@ -106,6 +106,16 @@ pub(super) fn admin_config(kafka: &Kafka) -> ClientConfig {
     base(kafka)
 }
 
+/// What a client says of itself; `severity` is syslog's, 0 to 7. Its errors are ours to handle, so its words are
+/// no worse than a warning.
+pub(super) fn log(severity: i32, facility: &str, text: &str) {
+    match severity {
+        0..=3 => tracing::warn!(target: "librdkafka", %facility, "{text}"),
+        4 | 5 => tracing::info!(target: "librdkafka", %facility, "{text}"),
+        _ => tracing::debug!(target: "librdkafka", %facility, "{text}"),
+    }
+}
+
 /// A client whose events are for whoever polls it, not for the log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Quiet;

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 
-use super::client::deliverer_config;
+use super::client::{Quiet, deliverer_config, log};
 use super::error::{ClientError, Error};
 use crate::config::settings::Kafka;
 
@@ -115,23 +116,12 @@ impl<R: Receipt> Deliverer<R> {
 struct Context<R>(std::marker::PhantomData<fn() -> R>);
 
 impl<R: Receipt> ClientContext for Context<R> {
-    fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, text: &str) {
-        use rdkafka::config::RDKafkaLogLevel as Level;
-        match level {
-            Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
-                tracing::warn!(target: "librdkafka", %facility, "{text}");
-            }
-            Level::Warning | Level::Notice => {
-                tracing::info!(target: "librdkafka", %facility, "{text}");
-            }
-            Level::Info | Level::Debug => {
-                tracing::debug!(target: "librdkafka", %facility, "{text}");
-            }
-        }
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        log(level as i32, facility, text);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client");
+        Quiet.error(error, reason);
     }
 }
 

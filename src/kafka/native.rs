@@ -584,10 +584,5 @@ unsafe extern "C" fn log(
 ) {
     // SAFETY: librdkafka passes terminated texts that live for the call.
     let (facility, text) = unsafe { (CStr::from_ptr(facility), CStr::from_ptr(text)) };
-    let (facility, text) = (facility.to_string_lossy(), text.to_string_lossy());
-    match level {
-        0..=3 => tracing::warn!(target: "librdkafka", %facility, "{text}"),
-        4 | 5 => tracing::info!(target: "librdkafka", %facility, "{text}"),
-        _ => tracing::debug!(target: "librdkafka", %facility, "{text}"),
-    }
+    super::client::log(level, &facility.to_string_lossy(), &text.to_string_lossy());
 }

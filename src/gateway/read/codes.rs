@@ -13,7 +13,7 @@ use tokio_postgres::types::Type;
 
 use super::parameters::{Parameters, integer};
 use super::pool::Parameter;
-use super::{SECOND_MAX, SECOND_MIN, admit, json};
+use super::{SECOND_MAX, SECOND_MIN, admit, json, page};
 use crate::gateway::body::{self, Form, malformed};
 use crate::gateway::event::whole;
 use crate::gateway::problem::Problem;
@@ -56,13 +56,8 @@ pub(in crate::gateway) async fn customer_codes(
     if let [Some(micros), ..] = &mut after {
         *micros = (*micros).clamp(SECOND_MIN * 1_000_000, SECOND_MAX * 1_000_000);
     }
-    let limit = given.limit()?;
-    let mut parameters: Vec<Parameter<'_>> = vec![(&customer, Type::INT8)];
-    for number in &after {
-        parameters.push((number, Type::INT8));
-    }
-    parameters.push((&limit, Type::INT8));
-    api.reader.ask(SQL, &parameters).await.map(json)
+    let numbers = [&[Some(customer)][..], &after].concat();
+    page(&api, SQL, &[], &numbers, given.limit()?).await
 }
 
 /// `GET /v1/codes/{code}`.

@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, Uri};
 use tokio_postgres::types::Type;
 
 use self::parameters::{Hours, Parameters};
+use self::pool::Parameter;
 use super::key::Scope;
 use super::problem::Problem;
 use super::routes::Api;
@@ -67,15 +68,8 @@ pub(super) async fn levels(
     let given = Parameters::of(&uri, &["store_id", "product_id", "after", "limit"])?;
     let (store, product) = (given.integer("store_id")?, given.integer("product_id")?);
     let [after_store, after_product] = given.after()?;
-    let limit = given.limit()?;
-    let parameters: [pool::Parameter<'_>; 5] = [
-        (&store, Type::INT8),
-        (&product, Type::INT8),
-        (&after_store, Type::INT8),
-        (&after_product, Type::INT8),
-        (&limit, Type::INT8),
-    ];
-    api.reader.ask(SQL, &parameters).await.map(json)
+    let numbers = [store, product, after_store, after_product];
+    page(&api, SQL, &[], &numbers, given.limit()?).await
 }
 
 /// `GET /v1/inventory-hourly`.
@@ -142,17 +136,9 @@ async fn hourly(
     let Hours { from, until } = given.hours()?;
     let [after_product, after_hour] = given.after()?;
     let after_hour = after_hour.map(|second: i64| second.clamp(SECOND_MIN, SECOND_MAX));
-    let limit = given.limit()?;
-    let parameters: [pool::Parameter<'_>; 7] = [
-        (&from, Type::TIMESTAMPTZ),
-        (&until, Type::TIMESTAMPTZ),
-        (&store, Type::INT8),
-        (&product, Type::INT8),
-        (&after_product, Type::INT8),
-        (&after_hour, Type::INT8),
-        (&limit, Type::INT8),
-    ];
-    api.reader.ask(sql, &parameters).await.map(json)
+    let range: [Parameter<'_>; 2] = [(&from, Type::TIMESTAMPTZ), (&until, Type::TIMESTAMPTZ)];
+    let numbers = [Some(store), product, after_product, after_hour];
+    page(api, sql, &range, &numbers, given.limit()?).await
 }
 
 /// `GET /v1/eligibility`.
@@ -185,12 +171,21 @@ pub(super) async fn eligibility(
         *filter = given.integer(name)?;
     }
     let after: [Option<i64>; 4] = given.after()?;
-    let limit = given.limit()?;
-    let numbers = filters.iter().chain(&after);
-    let mut parameters: Vec<pool::Parameter<'_>> = Vec::new();
+    page(&api, SQL, &[], &[filters, after].concat(), given.limit()?).await
+}
+
+/// A page of rows: what `sql` returns for these parameters, then the numbers, then the page's length.
+async fn page(
+    api: &Api,
+    sql: &'static str,
+    first: &[Parameter<'_>],
+    numbers: &[Option<i64>],
+    limit: i64,
+) -> Result<Response<Body>, Problem> {
+    let mut parameters = first.to_vec();
     for number in numbers {
         parameters.push((number, Type::INT8));
     }
     parameters.push((&limit, Type::INT8));
-    api.reader.ask(SQL, &parameters).await.map(json)
+    api.reader.ask(sql, &parameters).await.map(json)
 }
