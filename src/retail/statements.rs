@@ -1,12 +1,13 @@
-//! Prepared statements of one sink connection, each prepared when it is first used.
+//! A connection to the sink with its prepared statements, each prepared when it is first used.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{GenericClient, Row, Statement};
+use tokio_postgres::{GenericClient, Row, Statement, Transaction};
 
 use super::error::Error;
+use crate::connection::{self, Connection, Database};
 
 /// The cache. It belongs to one connection: a new connection starts with an empty one.
 #[derive(Debug, Default)]
@@ -69,6 +70,68 @@ impl Statements {
             .get(sql)
             .cloned()
     }
+}
+
+/// A connection and its statements.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) database: Database,
+    statements: Statements,
+}
+
+impl Session {
+    /// Logs in.
+    pub(super) async fn connect(connection: &Connection) -> Result<Session, Error> {
+        let database = connection::connect(connection)
+            .await
+            .map_err(Error::Connect)?;
+        Ok(Session {
+            database,
+            statements: Statements::default(),
+        })
+    }
+
+    /// As [`Statements::query`], outside of a transaction.
+    pub(super) async fn query(
+        &self,
+        doing: &'static str,
+        sql: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        self.statements
+            .query(&*self.database, doing, sql, parameters)
+            .await
+    }
+
+    /// As [`Statements::execute`], outside of a transaction.
+    pub(super) async fn execute(
+        &self,
+        doing: &'static str,
+        sql: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, Error> {
+        self.statements
+            .execute(&*self.database, doing, sql, parameters)
+            .await
+    }
+
+    /// Begins a transaction; its statements are the connection's.
+    pub(super) async fn begin(&mut self) -> Result<(Transaction<'_>, &Statements), Error> {
+        let begun = self.database.transaction().await;
+        let transaction = begun.map_err(|error| Error::sink("begin", error))?;
+        Ok((transaction, &self.statements))
+    }
+
+    /// The statements, to be used on this connection alone.
+    pub(super) fn statements(&self) -> &Statements {
+        &self.statements
+    }
+}
+
+/// Commits.
+pub(super) async fn commit(transaction: Transaction<'_>) -> Result<(), Error> {
+    let committed = transaction.commit().await;
+    committed.map_err(|error| Error::sink("commit", error))
 }
 
 /// One column of a row, by name.

@@ -21,10 +21,10 @@ use super::eligibility::PairCauses;
 use super::error::Error;
 use super::evaluation::{Evaluation, Policy, RuleTuple, Standing, State};
 use super::promotion::redemption::settle;
-use super::statements::{Statements, column};
+use super::statements::{Session, Statements, column, commit};
 use super::time::Timestamp;
 use super::touched::{Pair, Unsettled};
-use crate::connection::{self, Connection, Database};
+use crate::connection::Connection;
 use crate::telemetry;
 
 pub(super) use task::Sweep;
@@ -39,8 +39,7 @@ const CANDIDATES_MAX: i64 = 1_000;
 /// The sweeping connection.
 #[derive(Debug)]
 pub struct Sweeper {
-    database: Database,
-    statements: Statements,
+    session: Session,
     policy: Policy,
     rules: Option<Vec<RuleText>>,
 }
@@ -51,12 +50,8 @@ type RuleText = (i64, String);
 impl Sweeper {
     /// Logs in.
     pub async fn connect(connection: &Connection, policy: Policy) -> Result<Sweeper, Error> {
-        let database = connection::connect(connection)
-            .await
-            .map_err(Error::Connect)?;
         Ok(Sweeper {
-            database,
-            statements: Statements::default(),
+            session: Session::connect(connection).await?,
             policy,
             rules: None,
         })
@@ -71,15 +66,20 @@ impl Sweeper {
     pub async fn try_own(&self) -> Result<bool, Error> {
         const SQL: &str = "select pg_try_advisory_lock($1) as owned";
         let rows = self
-            .statements
-            .query(&*self.database, "ask for the sweep", SQL, &[&SWEEP_LOCK])
+            .session
+            .query("ask for the sweep", SQL, &[&SWEEP_LOCK])
             .await?;
         rows.first().map_or(Ok(false), |row| column(row, "owned"))
     }
 
     /// Where the sink stands.
     pub async fn standing(&self) -> Result<Standing, Error> {
-        Standing::read(&*self.database, &self.statements, &self.policy).await
+        Standing::read(
+            &*self.session.database,
+            self.session.statements(),
+            &self.policy,
+        )
+        .await
     }
 
     /// Evaluates every pair under every rule, and expires codes. Issues nothing.
@@ -103,8 +103,8 @@ impl Sweeper {
             where (store_id, product_id) > ($1, $2)
             order by store_id, product_id limit $3
             for update";
-        let (statements, policy) = (&self.statements, &self.policy);
-        let transaction = begin(&mut self.database).await?;
+        let policy = &self.policy;
+        let (transaction, statements) = self.session.begin().await?;
         let rows = statements
             .query(
                 &transaction,
@@ -139,8 +139,7 @@ impl Sweeper {
             update promotion p set state = 'expired' from code c
             where p.promotion_id = c.promotion_id and p.state = 'dispatched'";
         const COUNT: &str = "select count(*) as tuples from promotion_eligibility";
-        let transaction = begin(&mut self.database).await?;
-        let statements = &self.statements;
+        let (transaction, statements) = self.session.begin().await?;
         statements
             .execute(
                 &transaction,
@@ -180,8 +179,8 @@ impl Sweeper {
     /// Issues to the first candidates; returns how many there were and how many got a code. They are
     /// found without locks, then locked and evaluated again.
     async fn issue_some(&mut self) -> Result<(usize, usize), Error> {
-        let (statements, policy) = (&self.statements, &self.policy);
-        let transaction = begin(&mut self.database).await?;
+        let policy = &self.policy;
+        let (transaction, statements) = self.session.begin().await?;
         let evaluation = Evaluation::begin(&transaction, statements, policy).await?;
         if evaluation.standing().state() != State::Issuing {
             return Ok((0, 0));
@@ -207,10 +206,7 @@ impl Sweeper {
     /// Rules that are new or were edited since the last sweep of this connection.
     async fn edited_rules(&mut self) -> Result<Vec<i64>, Error> {
         const SQL: &str = "select rule_id, r::text as rule from promotion_rule r order by rule_id";
-        let rows = self
-            .statements
-            .query(&*self.database, "read rules", SQL, &[])
-            .await?;
+        let rows = self.session.query("read rules", SQL, &[]).await?;
         let text = |row| Ok((column(row, "rule_id")?, column(row, "rule")?));
         let rules: Vec<RuleText> = rows.iter().map(text).collect::<Result<_, Error>>()?;
         let edited = match &self.rules {
@@ -262,18 +258,4 @@ pub(super) async fn lock_pairs(
         .query(transaction, "lock pairs", SQL, &[&stores, &products])
         .await?;
     rows.iter().map(Pair::of).collect()
-}
-
-async fn begin(database: &mut Database) -> Result<Transaction<'_>, Error> {
-    database
-        .transaction()
-        .await
-        .map_err(|error| Error::sink("begin", error))
-}
-
-async fn commit(transaction: Transaction<'_>) -> Result<(), Error> {
-    transaction
-        .commit()
-        .await
-        .map_err(|error| Error::sink("commit", error))
 }

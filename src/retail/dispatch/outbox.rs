@@ -9,14 +9,13 @@ use uuid::Uuid;
 use super::super::error::Error;
 use super::super::evaluation::{Policy, Standing, State};
 use super::super::promotion::redemption::settle;
-use super::super::statements::{Statements, column};
+use super::super::statements::{Session, Statements, column, commit};
 use super::super::touched::Unsettled;
-use crate::connection::{self, Connection, Database};
+use crate::connection::Connection;
 
 /// A connection of the dispatcher.
 pub(super) struct Outbox {
-    database: Database,
-    statements: Statements,
+    session: Session,
     /// Whether codes go on to the webhook.
     webhook: bool,
 }
@@ -42,12 +41,8 @@ impl Claimed {
 
 impl Outbox {
     pub(super) async fn connect(connection: &Connection, webhook: bool) -> Result<Outbox, Error> {
-        let database = connection::connect(connection)
-            .await
-            .map_err(Error::Connect)?;
         Ok(Outbox {
-            database,
-            statements: Statements::default(),
+            session: Session::connect(connection).await?,
             webhook,
         })
     }
@@ -59,10 +54,7 @@ impl Outbox {
                    greatest(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8
                        as oldest
             from promotion_outbox";
-        let rows = self
-            .statements
-            .query(&*self.database, "look into the outbox", SQL, &[])
-            .await?;
+        let rows = self.session.query("look into the outbox", SQL, &[]).await?;
         let row = rows.first().ok_or(Error::Damaged {
             what: "promotion_outbox cannot be counted",
         })?;
@@ -116,13 +108,12 @@ impl Outbox {
             attempted: 0,
             withdrawn: 0,
         };
-        let transaction = begin(&mut self.database).await?;
-        let standing = Standing::read(&transaction, &self.statements, policy).await?;
+        let (transaction, statements) = self.session.begin().await?;
+        let standing = Standing::read(&transaction, statements, policy).await?;
         if standing.state() != State::Issuing {
             return Ok(claimed);
         }
-        let rows = self
-            .statements
+        let rows = statements
             .query(&transaction, "claim codes", SQL, &[&standing.at, &most])
             .await?;
         let codes: Option<Vec<String>> = match rows.first() {
@@ -131,11 +122,8 @@ impl Outbox {
         };
         // An order that carries a withdrawn code carries an unknown one.
         let withdrawn = Unsettled::codes(codes.unwrap_or_default());
-        settle(&transaction, &self.statements, policy.at, &withdrawn).await?;
-        transaction
-            .commit()
-            .await
-            .map_err(|error| Error::sink("commit", error))?;
+        settle(&transaction, statements, policy.at, &withdrawn).await?;
+        commit(transaction).await?;
         if let Some(row) = rows.first() {
             let number = |name| column::<i64>(row, name).map(i64::unsigned_abs);
             (claimed.attempted, claimed.withdrawn) = (number("attempted")?, number("withdrawn")?);
@@ -159,8 +147,8 @@ impl Outbox {
             where o.attempted_at is not null
             order by o.created_at, p.promotion_id limit $1
             for update of o skip locked";
-        let (statements, webhook) = (&self.statements, self.webhook);
-        let transaction = begin(&mut self.database).await?;
+        let webhook = self.webhook;
+        let (transaction, statements) = self.session.begin().await?;
         let rows = statements
             .query(&transaction, "lock codes", SQL, &[&most])
             .await?;
@@ -274,17 +262,7 @@ impl Shipment<'_> {
             .statements
             .query(&self.transaction, "confirm codes", SQL, &[&ids])
             .await?;
-        self.transaction
-            .commit()
-            .await
-            .map_err(|error| Error::sink("commit", error))?;
+        commit(self.transaction).await?;
         rows.iter().map(|row| column(row, "delay")).collect()
     }
-}
-
-async fn begin(database: &mut Database) -> Result<Transaction<'_>, Error> {
-    database
-        .transaction()
-        .await
-        .map_err(|error| Error::sink("begin", error))
 }

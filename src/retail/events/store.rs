@@ -7,11 +7,11 @@ use uuid::Uuid;
 use super::super::eligibility::PairCauses;
 use super::super::error::Error;
 use super::super::evaluation::{Evaluation, Policy, RuleTuple, State};
-use super::super::statements::{Statements, column};
+use super::super::statements::{Session, Statements, column, commit};
 use super::super::sweep::lock_pairs;
 use super::super::time::Timestamp;
 use super::record::ShopperEvent;
-use crate::connection::{self, Connection, Database};
+use crate::connection::Connection;
 use crate::step::Steps;
 
 /// How long an event is kept at least.
@@ -22,10 +22,7 @@ macro_rules! kept {
 }
 
 /// A connection that applies events.
-pub(super) struct Store {
-    database: Database,
-    statements: Statements,
-}
+pub(super) struct Store(Session);
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,13 +37,7 @@ pub(super) struct Applied {
 
 impl Store {
     pub(super) async fn connect(connection: &Connection) -> Result<Store, Error> {
-        let database = connection::connect(connection)
-            .await
-            .map_err(Error::Connect)?;
-        Ok(Store {
-            database,
-            statements: Statements::default(),
-        })
+        Session::connect(connection).await.map(Store)
     }
 
     /// Stores events that are not known yet, and issues what they make due.
@@ -56,12 +47,7 @@ impl Store {
         policy: &Policy,
         steps: &Steps,
     ) -> Result<Applied, Error> {
-        let statements = &self.statements;
-        let transaction = self
-            .database
-            .transaction()
-            .await
-            .map_err(|error| Error::sink("begin", error))?;
+        let (transaction, statements) = self.0.begin().await?;
         let (mut applied, effective) = insert(&transaction, statements, policy, events).await?;
         let tuples = eligible(&transaction, statements, &effective).await?;
         if !tuples.is_empty() {
@@ -75,10 +61,7 @@ impl Store {
             }
         }
         steps.at("events.commit");
-        transaction
-            .commit()
-            .await
-            .map_err(|error| Error::sink("commit", error))?;
+        commit(transaction).await?;
         steps.at("events.committed");
         Ok(applied)
     }
@@ -89,9 +72,7 @@ impl Store {
             "delete from shopper_event where received_at < clock_timestamp() - ",
             kept!()
         );
-        self.statements
-            .execute(&*self.database, "forget old events", SQL, &[])
-            .await?;
+        self.0.execute("forget old events", SQL, &[]).await?;
         Ok(())
     }
 }

@@ -15,9 +15,9 @@ use tokio_postgres::{Row, Transaction};
 use super::error::Error;
 use super::evaluation::{Evaluation, Policy};
 use super::promotion::redemption;
-use super::statements::{Statements, column};
+use super::statements::{Session, Statements, column, commit};
 use super::touched::Unsettled;
-use crate::connection::{self, Database};
+use crate::connection;
 
 pub(super) use offsets::{Advance, Owned, Progress};
 
@@ -29,37 +29,26 @@ const SESSION: &str = "
 
 /// A connection to the sink.
 #[derive(Debug)]
-pub(super) struct Sink {
-    database: Database,
-    statements: Statements,
-}
+pub(super) struct Sink(Session);
 
 impl Sink {
     /// Logs in.
     pub(super) async fn connect(connection: &connection::Connection) -> Result<Sink, Error> {
-        let database = connection::connect(connection)
-            .await
-            .map_err(Error::Connect)?;
-        database
+        let session = Session::connect(connection).await?;
+        session
+            .database
             .batch_execute(SESSION)
             .await
             .map_err(|error| Error::sink("set up the session", error))?;
-        Ok(Sink {
-            database,
-            statements: Statements::default(),
-        })
+        Ok(Sink(session))
     }
 
     /// Begins a transaction.
     pub(super) async fn begin(&mut self) -> Result<Work<'_>, Error> {
-        let transaction = self
-            .database
-            .transaction()
-            .await
-            .map_err(|error| Error::sink("begin", error))?;
+        let (transaction, statements) = self.0.begin().await?;
         Ok(Work {
             transaction,
-            statements: &self.statements,
+            statements,
         })
     }
 }
@@ -87,10 +76,7 @@ impl Work<'_> {
 
     /// Commits.
     pub(super) async fn commit(self) -> Result<(), Error> {
-        self.transaction
-            .commit()
-            .await
-            .map_err(|error| Error::sink("commit", error))
+        commit(self.transaction).await
     }
 
     async fn query(

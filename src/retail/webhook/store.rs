@@ -7,14 +7,11 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::super::error::Error;
-use super::super::statements::{Statements, column};
-use crate::connection::{self, Connection, Database};
+use super::super::statements::{Session, column};
+use crate::connection::Connection;
 
 /// A connection that hands out deliveries.
-pub(super) struct Store {
-    database: Database,
-    statements: Statements,
-}
+pub(super) struct Store(Session);
 
 /// One delivery, ours until its lease ends.
 pub(super) struct Delivery {
@@ -37,13 +34,7 @@ pub(super) struct Waiting {
 
 impl Store {
     pub(super) async fn connect(connection: &Connection) -> Result<Store, Error> {
-        let database = connection::connect(connection)
-            .await
-            .map_err(Error::Connect)?;
-        Ok(Store {
-            database,
-            statements: Statements::default(),
-        })
+        Session::connect(connection).await.map(Store)
     }
 
     pub(super) async fn waiting(&self) -> Result<Waiting, Error> {
@@ -55,10 +46,7 @@ impl Store {
                        as oldest
             from promotion_delivery
             where delivered_at is null";
-        let rows = self
-            .statements
-            .query(&*self.database, "count deliveries", SQL, &[])
-            .await?;
+        let rows = self.0.query("count deliveries", SQL, &[]).await?;
         let row = rows.first().ok_or(Error::Damaged {
             what: "promotion_delivery cannot be counted",
         })?;
@@ -88,8 +76,8 @@ impl Store {
                       extract(epoch from clock_timestamp())::bigint as seconds";
         let lease = lease.as_secs_f64();
         let rows = self
-            .statements
-            .query(&*self.database, "take deliveries", SQL, &[&most, &lease])
+            .0
+            .query("take deliveries", SQL, &[&most, &lease])
             .await?;
         rows.iter().map(delivery).collect()
     }
@@ -99,8 +87,8 @@ impl Store {
         const SQL: &str = "
             update promotion_delivery set delivered_at = clock_timestamp(), last_error = null
             where promotion_id = $1 and delivered_at is null";
-        self.statements
-            .execute(&*self.database, "note a delivery", SQL, &[&promotion_id])
+        self.0
+            .execute("note a delivery", SQL, &[&promotion_id])
             .await?;
         Ok(())
     }
@@ -119,9 +107,8 @@ impl Store {
                 parked_at = case when $3::float8 is null then clock_timestamp() end
             where promotion_id = $1 and delivered_at is null";
         let wait = wait.map(|wait| wait.as_secs_f64());
-        self.statements
+        self.0
             .execute(
-                &*self.database,
                 "note a failed delivery",
                 SQL,
                 &[&promotion_id, &reason, &wait],
@@ -164,8 +151,8 @@ pub async fn parked(connection: &Connection, most: i64) -> Result<Vec<Parked>, E
         where d.parked_at is not null order by d.parked_at desc, promotion_id limit $1";
     let store = Store::connect(connection).await?;
     let rows = store
-        .statements
-        .query(&*store.database, "list parked deliveries", SQL, &[&most])
+        .0
+        .query("list parked deliveries", SQL, &[&most])
         .await?;
     let parked = |row: &Row| {
         Ok(Parked {
@@ -187,7 +174,7 @@ pub async fn replay(connection: &Connection, promotion_id: Option<Uuid>) -> Resu
         where parked_at is not null and ($1::uuid is null or promotion_id = $1)";
     let store = Store::connect(connection).await?;
     store
-        .statements
-        .execute(&*store.database, "replay deliveries", SQL, &[&promotion_id])
+        .0
+        .execute("replay deliveries", SQL, &[&promotion_id])
         .await
 }
