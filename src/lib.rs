@@ -26,6 +26,7 @@ pub mod postgres;
 pub mod registry;
 pub mod replicate;
 pub mod retail;
+pub mod shopper;
 pub mod simulate;
 pub mod step;
 pub mod tail;

@@ -15,6 +15,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::shopper::Kind;
+
 /// Fields of an event, in the order of the record.
 const FIELDS: [&str; 6] = [
     "event_id",
@@ -34,34 +36,11 @@ const OCCURRED_AT: usize = 5;
 /// Longest name of an unknown field that is given back, characters.
 const NAME_MAX: usize = 40;
 
-/// What a shopper did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    /// Came into a store, or opened it.
-    StoreEntered,
-    /// Looked at a product.
-    ProductViewed,
-    /// Put a product into the cart.
-    CartAdded,
-}
-
-impl Kind {
-    const ALL: [Kind; 3] = [Kind::StoreEntered, Kind::ProductViewed, Kind::CartAdded];
-
-    /// As it is written.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Kind::StoreEntered => "store_entered",
-            Kind::ProductViewed => "product_viewed",
-            Kind::CartAdded => "cart_added",
-        }
-    }
-
-    fn needs_product(self) -> bool {
-        match self {
-            Kind::StoreEntered => false,
-            Kind::ProductViewed | Kind::CartAdded => true,
-        }
+/// Whether such an event is of a product.
+fn needs_product(kind: Kind) -> bool {
+    match kind {
+        Kind::StoreEntered => false,
+        Kind::ProductViewed | Kind::CartAdded => true,
     }
 }
 
@@ -212,7 +191,7 @@ impl Found<'_> {
         }
         let kind = self.kind()?;
         let product_id = self.given(PRODUCT_ID).map(|_| self.integer(PRODUCT_ID));
-        if product_id.is_none() && kind.needs_product() {
+        if product_id.is_none() && needs_product(kind) {
             let detail = format!("is missing, and {} is of a product", kind.name());
             return Err(Rejection::field(FIELDS[PRODUCT_ID], detail));
         }

@@ -4,29 +4,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::super::time::{Moment, Timestamp};
-
-/// What a shopper did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
-    /// Came into a store.
-    StoreEntered,
-    /// Looked at a product.
-    ProductViewed,
-    /// Put a product into the cart.
-    CartAdded,
-}
-
-impl Kind {
-    /// The text in `shopper_event.type`.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Kind::StoreEntered => "store_entered",
-            Kind::ProductViewed => "product_viewed",
-            Kind::CartAdded => "cart_added",
-        }
-    }
-}
+use crate::shopper::Kind;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -114,7 +114,7 @@ async fn insert(
                   and occurred_at <= (select at from clock) + interval '1 minute' as effective"
     );
     let ids: Vec<Uuid> = events.iter().map(|event| event.event_id).collect();
-    let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+    let kinds: Vec<_> = events.iter().map(|event| event.kind.name()).collect();
     let customers: Vec<_> = events.iter().map(|event| event.customer_id).collect();
     let stores: Vec<_> = events.iter().map(|event| event.store_id).collect();
     let products: Vec<_> = events.iter().map(|event| event.product_id).collect();
