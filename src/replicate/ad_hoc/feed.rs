@@ -7,7 +7,7 @@
 
 use super::rows::{Rows, columns};
 use super::{AdHoc, Doing, Fed, Window};
-use crate::replicate::row_store::{FedTable, RowStore};
+use crate::replicate::row_store::{Error, FedTable, RowStore};
 
 impl AdHoc {
     /// The table whose chunk is ordered, if its rows are stored.
@@ -20,13 +20,14 @@ impl AdHoc {
         matches!(&self.doing, Doing::Holding(held) if matches!(held.fed, Fed::Waiting(_)))
     }
 
-    /// Stores what is left of the chunk that is held, at the place that the stream has come to.
-    pub(crate) fn store(&mut self, window: &Window, rows: &mut RowStore) {
+    /// Stores what is left of the chunk that is held, at the place that the stream has come to. What was streamed
+    /// meanwhile of the other rows has not sent values that it left as they were; they are as they were read.
+    pub(crate) fn store(&mut self, window: &Window, rows: &mut RowStore) -> Result<(), Error> {
         let Doing::Holding(held) = &mut self.doing else {
-            return;
+            return Ok(());
         };
         let Fed::Waiting(table) = std::mem::replace(&mut held.fed, Fed::Unstored) else {
-            return;
+            return Ok(());
         };
         let relation = table.id;
         rows.begin_feed(*table, held.next.is_none());
@@ -37,7 +38,14 @@ impl AdHoc {
                 rows.put(relation, row);
             }
         }
+        let newer = window.held().into_iter().flat_map(Rows::taken_out);
+        for row in newer {
+            if let Ok((row, None)) = columns(row) {
+                rows.fill(relation, row)?;
+            }
+        }
         held.fed = Fed::Until(rows.end());
+        Ok(())
     }
 
     /// Up to which change the row store has to be written before what is held is published.

@@ -530,7 +530,7 @@ impl AdHoc {
             (Again::Crowded, Some(table)) => table.rows = (table.rows / 2).max(CHUNK_ROWS_MIN),
             // Its identity may be another.
             (Again::Altered | Again::KeyMissing, _) => self.table = None,
-            (Again::Crowded | Again::Unseen, _) => {}
+            (Again::Crowded | Again::Unseen | Again::Partly, _) => {}
         }
     }
 

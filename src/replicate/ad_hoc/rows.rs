@@ -11,6 +11,7 @@ use crate::postgres::{Excess, RowBody};
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     bytes: Vec<u8>,
+    /// None: it is another row by now.
     rows: Vec<Option<Place>>,
     /// Several rows have one key where the key's columns are not unique without an unpublished one.
     keys: HashMap<Box<[u8]>, Vec<usize>>,
@@ -21,6 +22,7 @@ pub(crate) struct Rows {
 struct Place {
     bytes: Range<usize>,
     excess: Option<Excess>,
+    taken_out: bool,
 }
 
 /// A row's columns; by how much it was too large to be held as a whole.
@@ -45,12 +47,22 @@ impl Rows {
         self.rows.push(Some(Place {
             bytes: start..self.bytes.len(),
             excess,
+            taken_out: false,
         }));
         self.keys.entry(key.into()).or_default().push(index);
     }
 
-    /// Takes out the rows of a key.
-    pub(crate) fn remove(&mut self, key: &[u8]) {
+    /// Takes out the rows of a key, which are newer by now.
+    pub(crate) fn take_out(&mut self, key: &[u8]) {
+        for index in self.keys.get(key).into_iter().flatten() {
+            if let Some(Some(row)) = self.rows.get_mut(*index) {
+                row.taken_out = true;
+            }
+        }
+    }
+
+    /// Takes out the rows of a key, which another row has by now.
+    pub(crate) fn forget(&mut self, key: &[u8]) {
         for index in self.keys.remove(key).unwrap_or_default() {
             if let Some(row) = self.rows.get_mut(index) {
                 *row = None;
@@ -66,6 +78,15 @@ impl Rows {
 
     /// Those that are left.
     pub(crate) fn left(&self) -> impl Iterator<Item = RowBody<'_>> {
+        self.bodies(false)
+    }
+
+    /// Those that were taken out and are still the rows of their keys.
+    pub(crate) fn taken_out(&self) -> impl Iterator<Item = RowBody<'_>> {
+        self.bodies(true)
+    }
+
+    fn bodies(&self, taken_out: bool) -> impl Iterator<Item = RowBody<'_>> {
         let body = |place: &Place| {
             let bytes = self.bytes.get(place.bytes.clone()).unwrap_or_default();
             let excess = place.excess;
@@ -73,7 +94,8 @@ impl Rows {
                 RowBody::Condensed(bytes, excess)
             })
         };
-        self.rows.iter().flatten().map(body)
+        let rows = self.rows.iter().flatten();
+        rows.filter(move |row| row.taken_out == taken_out).map(body)
     }
 
     /// How many there were.
@@ -157,14 +179,23 @@ mod tests {
             rows.push(key.as_bytes(), row(text));
         }
         assert_eq!((rows.read(), rows.bytes()), (4, 4));
-        rows.remove(b"a");
-        rows.remove(b"x");
+        rows.take_out(b"a");
+        rows.take_out(b"x");
         assert_eq!(left(&rows), [row("2"), row("4")]);
-        rows.remove(b"b");
-        rows.remove(b"b");
+        rows.take_out(b"b");
+        rows.take_out(b"b");
         assert_eq!(left(&rows), [row("4")]);
+        let taken_out = |rows: &Rows| rows.taken_out().count();
+        assert_eq!(taken_out(&rows), 3);
+        rows.forget(b"a");
+        rows.forget(b"c");
+        assert_eq!((left(&rows).len(), taken_out(&rows)), (0, 1));
+        rows.push(b"c", row("4"));
         rows.clear();
-        assert_eq!((left(&rows).len(), rows.read()), (0, 4));
+        assert_eq!(
+            (left(&rows).len(), taken_out(&rows), rows.read()),
+            (0, 0, 5)
+        );
     }
 
     #[test]

@@ -144,6 +144,8 @@ impl Capture {
         let Some(rows) = &mut self.rows else {
             return Ok(());
         };
+        let partly = stored.as_ref().is_none_or(|old| old.unknown.is_some());
+        let has_moved = sent.is_some() && partly;
         match (whole, sent) {
             (Some(old), _) => replace(rows, relation, plan, old, new)?,
             (None, Some(old)) => replace(rows, relation, plan, old, new)?,
@@ -151,6 +153,9 @@ impl Capture {
             (None, None) => return Err(key_missing(plan)),
         }
         rows.recycle(stored);
+        if has_moved {
+            self.note_other(relation, new);
+        }
         Ok(())
     }
 
@@ -223,6 +228,7 @@ impl Capture {
 
     /// Stores a row that has no older one.
     fn put(&mut self, relation: u32, wanted: Wanted, row: Tuple<'_>) -> Result<(), Error> {
+        self.note_other(relation, row);
         self.store(relation, wanted, |rows| rows.put(relation, row))
     }
 
@@ -320,7 +326,7 @@ impl Capture {
     }
 }
 
-fn has_unchanged(row: Tuple<'_>) -> bool {
+pub(super) fn has_unchanged(row: Tuple<'_>) -> bool {
     row.columns().any(|column| column == Column::Unchanged)
 }
 

@@ -1,6 +1,7 @@
 //! What the window of a chunk is told of the changes: the keys of the table that is read again.
 
 use super::Capture;
+use super::rows::has_unchanged;
 use crate::event::OldRow;
 use crate::pgoutput::{OldTuple, RelationIds, Tuple};
 use crate::replicate::ad_hoc::{Again, Watched, Window, write_key};
@@ -59,12 +60,18 @@ impl Capture {
     }
 
     /// Stores rows that are held, behind all that has been read.
-    pub(crate) fn store_beside(&mut self, store: impl FnOnce(&Window, &mut RowStore)) {
-        let Some(rows) = &mut self.rows else { return };
-        store(&self.watch.window, rows);
+    pub(crate) fn store_beside<E>(
+        &mut self,
+        store: impl FnOnce(&Window, &mut RowStore) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(rows) = &mut self.rows else {
+            return Ok(());
+        };
+        store(&self.watch.window, rows)?;
         if self.open.is_none() {
             self.boundary.rows = rows.end();
         }
+        Ok(())
     }
 
     /// Whether changes of the row store below that one end with the batch, if it is closed now.
@@ -107,14 +114,23 @@ impl Capture {
         let mut told = known;
         if let Some(new) = new.filter(|_| known) {
             told &= self.watch.write(Some(new), old);
-            self.watch.window.changed(&self.watch.text);
+            // An old row is only sent with another key, or whole.
+            self.watch.window.changed(&self.watch.text, old.is_some());
         }
         if let Some(old) = old.filter(|_| told) {
             told &= self.watch.write(Some(old), None);
-            self.watch.window.changed(&self.watch.text);
+            self.watch.window.changed(&self.watch.text, false);
         }
         if !told {
             self.watch.window.spoil(Again::KeyMissing);
+        }
+    }
+
+    /// A row is another one by now than what is read under its key may be. If it is stored without some of its values,
+    /// what is read cannot tell them.
+    pub(super) fn note_other(&mut self, relation: u32, row: Tuple<'_>) {
+        if self.watch.window.watches(relation) && has_unchanged(row) {
+            self.watch.window.spoil(Again::Partly);
         }
     }
 

@@ -41,7 +41,7 @@ pub(crate) use publishing::Relisted;
 
 use super::capture::Point;
 use crate::config::settings::{MissingRows, RowStore as Settings};
-use crate::event::{Column, Lsn, ReplicaIdentity, Row};
+use crate::event::{Column, Filled, Lsn, ReplicaIdentity, Row};
 use crate::pgoutput::{Relation, RelationColumn};
 use crate::postgres::{Patterns, TableLayout, TableName};
 use crate::step::Steps;
@@ -410,6 +410,19 @@ impl RowStore {
         let write = |out: &mut Vec<u8>| entry::write_row(table.layout, row, &table.captured, out);
         self.overlay.put(&self.key, Some(write));
         true
+    }
+
+    /// Fills what is not known of the stored row with the key of `read` from it, if there is one.
+    pub(crate) fn fill(&mut self, relation: u32, read: impl Row) -> Result<(), Error> {
+        let Some(stored) = self.find(relation, read)? else {
+            return Ok(());
+        };
+        if stored.unknown.is_some() {
+            let (new, old) = (stored.row()?, read);
+            self.put(relation, Filled { new, old });
+        }
+        self.recycle(Some(stored));
+        Ok(())
     }
 
     /// Removes the row with that key; `false` if it lacks it.

@@ -75,7 +75,7 @@ impl Stream {
         if !self.route_beside(shutdown).await? {
             return Ok(false);
         }
-        self.store_beside();
+        self.store_beside()?;
         if self.is_stopped() {
             self.ad_hoc.stopped()?;
         }
@@ -97,15 +97,16 @@ impl Stream {
     }
 
     /// Stores the rows that are held, if they may be published from here on.
-    fn store_beside(&mut self) {
+    fn store_beside(&mut self) -> Result<(), Error> {
         let resume = self.capture.resume();
         let due = self.ad_hoc.has_rows_to_store() && self.ad_hoc.is_planned();
         if due && self.ad_hoc.is_due(self.capture.window(), resume) && !self.capture.is_feeding() {
             let ad_hoc = &mut self.ad_hoc;
             self.capture
-                .store_beside(|window, rows| ad_hoc.store(window, rows));
+                .store_beside(|window, rows| ad_hoc.store(window, rows))?;
             self.steps.at("ad-hoc.stored");
         }
+        Ok(())
     }
 
     /// Whether the file of the row store has the rows that are held, or does not need them.

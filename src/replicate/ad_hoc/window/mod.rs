@@ -39,6 +39,8 @@ pub(crate) enum Again {
     Crowded,
     /// A change did not carry the key.
     KeyMissing,
+    /// A row took the place of another one, and the row store does not know all of it.
+    Partly,
 }
 
 /// A chunk as it was read.
@@ -91,7 +93,10 @@ struct Changes {
 
 #[derive(Clone, Debug)]
 enum What {
-    Key(Range<usize>),
+    /// The row of that key is a newer one.
+    Newer(Range<usize>),
+    /// It is another one, which had another key.
+    Other(Range<usize>),
     Truncated,
 }
 
@@ -136,8 +141,8 @@ impl Window {
         });
     }
 
-    /// The row of that key was changed by the transaction that began last.
-    pub(crate) fn changed(&mut self, key: &[u8]) {
+    /// The row of that key was changed by the transaction that began last; `moved`: it had another key before.
+    pub(crate) fn changed(&mut self, key: &[u8], moved: bool) {
         let Some(xid) = self.streamed.back() else {
             return;
         };
@@ -147,15 +152,23 @@ impl Window {
                 let start = changes.bytes.len();
                 changes.bytes.extend_from_slice(key);
                 let key = start..changes.bytes.len();
-                changes.changes.push((*xid, What::Key(key)));
+                let what = if moved {
+                    What::Other(key)
+                } else {
+                    What::Newer(key)
+                };
+                changes.changes.push((*xid, what));
                 if changes.size() > CHANGES_BYTES_MAX {
                     *changes = Changes::default();
                     open.again = Some(Again::Crowded);
                 }
             }
             Stage::Holding { rows, visible, .. } => {
-                if !visible.sees(*xid) {
-                    rows.remove(key);
+                if visible.sees(*xid) {
+                } else if moved {
+                    rows.forget(key);
+                } else {
+                    rows.take_out(key);
                 }
             }
         }
@@ -274,8 +287,10 @@ impl Changes {
             if visible.sees(*xid) {
                 continue;
             }
+            let text = |key: &Range<usize>| self.bytes.get(key.clone()).unwrap_or_default();
             match what {
-                What::Key(key) => rows.remove(self.bytes.get(key.clone()).unwrap_or_default()),
+                What::Newer(key) => rows.take_out(text(key)),
+                What::Other(key) => rows.forget(text(key)),
                 What::Truncated => rows.clear(),
             }
         }

@@ -174,7 +174,7 @@ impl Server {
             match write {
                 Write::Row(key, version) => {
                     if watched {
-                        self.window.changed(&[*key]);
+                        self.window.changed(&[*key], false);
                     }
                     self.topic.push((*key, *version, "change"));
                 }
@@ -350,7 +350,7 @@ fn more_changes_than_are_kept_spoil_the_chunk() {
     window.begin(101);
     let key = vec![b'k'; 1 << 20];
     for _ in 0..9 {
-        window.changed(&key);
+        window.changed(&key, false);
     }
     assert_eq!(
         window.arrived(chunk("101:101:", &["a"], 7)),
