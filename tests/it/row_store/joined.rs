@@ -61,6 +61,13 @@ const ADD: &str = "add table late, late_full";
 const LOCK: &str = "select pg_advisory_xact_lock(7)";
 const DROP: &str = "drop table late, late_full";
 
+/// Both twins join between two transactions of the load, each of which writes to both.
+async fn join(twins: &Twins) {
+    let add = format!("alter publication {} {ADD}", twins.scene.name);
+    let sql = format!("begin; {LOCK}; {add}; commit");
+    twins.scene.sql(&sql).await;
+}
+
 /// Out of the publication and in again, and in between that.
 async fn out_and_in(twins: &Twins, between: &str) {
     let alter = |change: &str| format!("alter publication {} {change};", twins.scene.name);
@@ -191,7 +198,7 @@ async fn rows_that_change_or_move_while_they_are_read_are_whole_behind_that() {
         create(&twins).await;
         let source = crate::adhoc::source(&twins.scene);
         let load = Load::of(change, &source, 3, Duration::from_millis(1));
-        publication(&twins.scene, ADD).await;
+        join(&twins).await;
         finished(&config, 1).await;
         println!("under {} changes", load.stop().await);
         let whole_from = now(&twins).await;
@@ -235,11 +242,7 @@ async fn old_rows_are_true_under_load_of_a_table_that_joins_and_comes_back() {
     create(&twins).await;
     let source = crate::adhoc::source(&twins.scene);
     let load = Load::of(statement, &source, 2, Duration::from_millis(20));
-    let add = format!("alter publication {} {ADD}", twins.scene.name);
-    twins
-        .scene
-        .sql(&format!("begin; {LOCK}; {add}; commit"))
-        .await;
+    join(&twins).await;
     finished(&config, 1).await;
     // Nobody sees that it was away.
     out_and_in(&twins, MISSED).await;
