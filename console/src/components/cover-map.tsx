@@ -160,7 +160,6 @@ function Band({ cover, layout, from, until, chosen, entry }: BandProps) {
                   data-product={product}
                   tabIndex={entry.store === store && entry.product === product ? 0 : -1}
                   aria-selected={selected}
-                  aria-label={sentenceOf(store, product, cell)}
                   title={sentenceOf(store, product, cell)}
                 >
                   {layout.figures && figureOf(cell, layout.wide)}
