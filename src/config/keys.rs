@@ -2,6 +2,7 @@
 //! resolver go by.
 
 mod gateway;
+mod retail;
 mod webhook;
 
 /// One key.
@@ -35,10 +36,12 @@ const fn key(
 }
 
 /// Every key.
-pub const KEYS: &[Key] = &joined::<{ RETAIL.len() + SECTIONS.len() }>(SECTIONS, RETAIL);
+pub const KEYS: &[Key] = &joined::<{ SHOP.len() + SECTIONS.len() }>(SECTIONS, SHOP);
 
-/// The sections of the shop that have a file of their own.
-const RETAIL: &[Key] =
+/// The sections of the shop, which have a file of their own.
+const SHOP: &[Key] = &joined::<{ retail::KEYS.len() + SERVED.len() }>(retail::KEYS, SERVED);
+
+const SERVED: &[Key] =
     &joined::<{ gateway::KEYS.len() + webhook::KEYS.len() }>(gateway::KEYS, webhook::KEYS);
 
 /// Two lists as one.
@@ -615,75 +618,6 @@ const SECTIONS: &[Key] = &[
         "127.0.0.1:8080",
         "address:port",
         "metrics and health",
-    ),
-    key(
-        "retail.group",
-        "tidewater",
-        "1 to 200 characters",
-        "consumer group",
-    ),
-    key(
-        "retail.inventory_table",
-        "public.inventory",
-        "schema.table",
-        "source table of stock levels",
-    ),
-    key(
-        "retail.orders_table",
-        "public.orders",
-        "schema.table",
-        "source table of orders",
-    ),
-    key(
-        "retail.customers_table",
-        "public.customers",
-        "schema.table",
-        "source table of customers",
-    ),
-    key(
-        "retail.on_delete",
-        "retract",
-        "retract, keep",
-        "what a deleted order does to the aggregates",
-    ),
-    key(
-        "retail.customer_limit",
-        "2",
-        "0 to 1000",
-        "codes of a customer in 24 hours over all rules",
-    ),
-    key(
-        "retail.issue_max_lag",
-        "60s",
-        "1s to 5m",
-        "no code is issued on state older than this",
-    ),
-    key(
-        "retail.day_zone",
-        "UTC",
-        "a time zone such as Europe/Berlin",
-        "time zone that days begin in",
-    ),
-    Key {
-        secret: true,
-        ..key(
-            "retail.code_secret",
-            "tidewater",
-            "1 to 1000 characters",
-            "key that codes are made with",
-        )
-    },
-    key(
-        "retail.batch_records_max",
-        "20000",
-        "1 to 1000000",
-        "most records of one sink transaction",
-    ),
-    key(
-        "retail.batch_linger",
-        "20ms",
-        "0ms to 10s",
-        "how long the first record of a batch waits for more",
     ),
     key(
         "debug.step_file",

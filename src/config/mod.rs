@@ -17,6 +17,7 @@ mod keys;
 mod outbox;
 mod raw;
 mod resolve;
+mod retail;
 mod row_store;
 mod selection;
 pub mod settings;

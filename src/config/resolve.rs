@@ -9,6 +9,7 @@ use super::find::find;
 use super::format::{format, registry};
 use super::gateway::gateway;
 use super::raw::{Raw, RawValue};
+use super::retail::retail;
 use super::row_store::row_store;
 use super::selection::selection;
 use super::settings::{
@@ -194,36 +195,6 @@ fn sink(resolver: &mut Resolver<'_>) -> Option<Sink> {
     })
 }
 
-fn retail(resolver: &mut Resolver<'_>) -> Option<Retail> {
-    let group = resolver.name("retail.group", 200, |c| !c.is_control());
-    let inventory_table = resolver.table("retail.inventory_table");
-    let orders_table = resolver.table("retail.orders_table");
-    let customers_table = resolver.table("retail.customers_table");
-    let retract = resolver.choice("retail.on_delete", &[("retract", true), ("keep", false)]);
-    let customer_limit = resolver.number("retail.customer_limit", 0, 1_000);
-    let issue_max_lag = resolver.duration("retail.issue_max_lag", "1s", "5m");
-    // The sink, which counts the days, has the last word on whether there is such a zone.
-    let day_zone = resolver.name("retail.day_zone", 100, |c| {
-        c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+')
-    });
-    let code_secret = resolver.name("retail.code_secret", 1_000, |c| !c.is_control());
-    let batch_records_max = resolver.number("retail.batch_records_max", 1, 1_000_000);
-    let batch_linger = resolver.duration("retail.batch_linger", "0ms", "10s");
-    Some(Retail {
-        group: group?,
-        inventory_table: inventory_table?,
-        orders_table: orders_table?,
-        customers_table: customers_table?,
-        retract_deleted_orders: retract?,
-        customer_limit: i32::try_from(customer_limit?).ok()?,
-        issue_max_lag: issue_max_lag?,
-        day_zone: day_zone?,
-        code_secret: code_secret?,
-        batch_records_max: usize::try_from(batch_records_max?).ok()?,
-        batch_linger: batch_linger?,
-    })
-}
-
 fn steps(resolver: &mut Resolver<'_>) -> Option<StepSettings> {
     let file = resolver.text("debug.step_file").map(Into::into);
     let crash_at = match resolver.text("debug.crash_at") {
@@ -382,7 +353,7 @@ impl Resolver<'_> {
         })
     }
 
-    fn table(&mut self, path: &str) -> Option<String> {
+    pub(super) fn table(&mut self, path: &str) -> Option<String> {
         self.checked(path, |text| {
             let (schema, table) = text.split_once('.')?;
             (!schema.is_empty() && !table.is_empty()).then(|| text.to_owned())

@@ -364,12 +364,35 @@ pub struct Retail {
     pub issue_max_lag: Duration,
     /// Time zone that days begin in, by its IANA name.
     pub day_zone: String,
+    /// Who issues which customers' codes.
+    pub arms: Arms,
     /// Key of the HMAC that codes are made with.
     pub code_secret: String,
     /// Most records of one sink transaction.
     pub batch_records_max: usize,
     /// How long the first record of a batch waits for more.
     pub batch_linger: Duration,
+}
+
+/// `[retail.arms]`: percent of the customers, 100 in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arms {
+    /// Whose codes the stream issues.
+    pub stream: i32,
+    /// Whose codes the nightly batch issues.
+    pub batch: i32,
+    /// Who gets none.
+    pub holdout: i32,
+}
+
+impl Default for Arms {
+    fn default() -> Self {
+        Arms {
+            stream: 100,
+            batch: 0,
+            holdout: 0,
+        }
+    }
 }
 
 /// `[webhook]`

@@ -433,3 +433,20 @@ fn one_request_of_the_gateway_fits_into_what_all_share() {
         assert!(found.contains(part), "no {part} in {found}");
     }
 }
+
+#[test]
+fn the_arms_are_everybody() {
+    let arms = |text: &str| parse(&format!("{MINIMAL}\n[retail.arms]\n{text}"), []);
+    let retail = arms("stream = 45\nbatch = 45\nholdout = 10")
+        .unwrap()
+        .retail;
+    assert_eq!(
+        (retail.arms.stream, retail.arms.batch, retail.arms.holdout),
+        (45, 45, 10)
+    );
+    assert_eq!(arms("").unwrap().retail.arms.stream, 100);
+    let text = format!("{MINIMAL}\n[retail.arms]\nholdout = 10");
+    let expected = "retail.arms: stream 100, batch 0 and holdout 10 are 110 percent; \
+                    set all three so that they are 100 in all";
+    assert_eq!(faults(&text), [expected]);
+}

@@ -15,7 +15,7 @@
 //!
 //! ```json
 //! {"promotion_id":"…","code":"7ZQ4M0C2XDK","rule_id":1,"rule":"premium overstock","customer_id":7,
-//!  "store_id":1,"product_id":2,"cycle":1,"discount_percent":15,
+//!  "store_id":1,"product_id":2,"cycle":1,"source":"stream","discount_percent":15,
 //!  "issued_at":"2026-11-23T08:30:20.114201Z","valid_until":"2026-11-24T08:30:20.114201Z",
 //!  "why":{"cause":"stock","cause_position":"1:0/16E9058:1","on_hand":100,"units":1,"hours":168,
 //!         "excess":98}}

@@ -21,7 +21,7 @@ use super::promotion::redemption::settle;
 use super::statements::{Statements, column};
 use super::time::Timestamp;
 use super::touched::{Pair, Touched, Unsettled};
-use crate::config::settings::Retail;
+use crate::config::settings::{Arms, Retail};
 
 /// What decisions depend on besides the sink.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub struct Policy {
     pub issue_max_lag_seconds: f64,
     /// Time zone that a rule's `daily_limit` counts days in.
     pub day_zone: String,
+    /// Who issues which customers' codes.
+    pub arms: Arms,
     /// Makes the codes.
     pub codes: Codes,
     /// Decide as if it were that moment; `None` for the sink's clock.
@@ -45,6 +47,7 @@ impl Policy {
             customer_limit: i64::from(retail.customer_limit),
             issue_max_lag_seconds: retail.issue_max_lag.as_secs_f64(),
             day_zone: retail.day_zone.clone(),
+            arms: retail.arms,
             codes: Codes::new(&retail.code_secret),
             at: None,
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio_postgres::types::{Json, ToSql};
 use tokio_postgres::{IsolationLevel, Row};
 
+use super::arm::{Arm, arm_of, bucket};
 use super::error::Error;
 use super::evaluation::{Policy, Standing, State};
 use super::promotion::Event;
@@ -228,6 +229,7 @@ fn tuple(
     policy: &Policy,
 ) -> Result<Tuple, Error> {
     let mut conditions = eligibility(row, question)?;
+    conditions.push(arm(question.customer_id, policy));
     conditions.extend(own_codes(row)?);
     conditions.extend(limits(row, standing, policy)?);
     let all = |decides: Decides| {
@@ -303,6 +305,22 @@ fn eligibility(row: &Row, question: Question) -> Result<Vec<Condition>, Error> {
             ),
         ),
     ])
+}
+
+/// Whether it is the stream that issues the customer's codes.
+fn arm(customer_id: i64, policy: &Policy) -> Condition {
+    let arm = arm_of(policy.arms, customer_id);
+    let told = match arm {
+        Arm::Stream => "",
+        Arm::Batch => ": tidewater batch issues its codes",
+        Arm::Holdout => ": it gets no code",
+    };
+    let figures = format!(
+        "customer {customer_id} is in the {} arm, by bucket {} of 0 to 99{told}",
+        arm.name(),
+        bucket(customer_id)
+    );
+    issue("arm", arm == Arm::Stream, figures)
 }
 
 /// What the tuple's own codes, orders and events say.

@@ -13,6 +13,7 @@
 //! else: that is why every change counts once, whatever crashes.
 
 mod apply;
+pub mod arm;
 mod backoff;
 pub mod change;
 pub mod code;

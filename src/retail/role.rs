@@ -145,6 +145,7 @@ async fn register(
     let mut connection = Sink::connect(&sink.connection).await?;
     connection.register(topics, &counts).await?;
     connection.check_zone(&settings.retail.day_zone).await?;
+    connection.note_arms(settings.retail.arms).await?;
     Ok(Some(counts))
 }
 

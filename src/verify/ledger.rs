@@ -3,10 +3,13 @@
 //! A code is in the ledger before it is on the topic, and marked dispatched after. So what the topic
 //! held *before* the sink's snapshot must be in the ledger, and what the ledger calls dispatched must
 //! be on the topic *after*.
+//!
+//! Since the arms have had their shares, a code was issued by whoever issues those of its customer's arm.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 
 use super::report::{Comparison, DifferenceKind, Findings};
@@ -68,6 +71,7 @@ pub(super) async fn verify(
         ledger.insert(row.get::<_, String>(0), issued);
     }
     consistency(sink, findings).await?;
+    arms(sink, findings).await?;
     let (kafka, before) = (kafka.clone(), before.clone());
     let read = tokio::task::spawn_blocking(move || published(&kafka, &before, ledger));
     for contradiction in read.await?? {
@@ -108,6 +112,43 @@ async fn consistency(sink: &Client, findings: &mut Findings) -> Result<(), Error
         });
     }
     Ok(())
+}
+
+/// Codes that somebody issued whom the customer's arm does not allow.
+async fn arms(sink: &Client, findings: &mut Findings) -> Result<(), Error> {
+    let sql = "
+        select p.promotion_id::text, p.customer_id, p.source, a.stream, a.batch
+        from (select * from arm_share order by since desc limit 1) a
+        join promotion p on p.issued_at > a.since
+        where a.stream < 100";
+    let rows = sink
+        .query(sql, &[])
+        .await
+        .map_err(query("reading the arms"))?;
+    for row in &rows {
+        let (customer, source): (i64, String) = (row.get(1), row.get(2));
+        let arm = match bucket(customer) {
+            bucket if bucket < row.get(3) => "stream",
+            bucket if bucket < row.get::<_, i32>(3) + row.get::<_, i32>(4) => "batch",
+            _ => "holdout",
+        };
+        if source != arm {
+            findings.differs(DifferenceKind::Inconsistent, |difference| {
+                difference.key = format!("promotion_id={}", row.get::<_, String>(0));
+                difference.found = Some(format!(
+                    "issued by the {source}, and customer {customer} is in the {arm} arm"
+                ));
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The customer's bucket, by the words of its documentation.
+fn bucket(customer_id: i64) -> i32 {
+    let digest = Sha256::digest(format!("tidewater:{customer_id}").as_bytes());
+    let head = digest.first_chunk::<4>().copied().unwrap_or_default();
+    i32::try_from(u32::from_be_bytes(head) % 100).unwrap_or_default()
 }
 
 fn published(

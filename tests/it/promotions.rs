@@ -1,5 +1,6 @@
 //! Promotion rules against a real sink: who is eligible, who gets a code, and that a code gets out.
 
+mod arms;
 mod conditions;
 mod dispatch;
 mod explain;

@@ -135,7 +135,7 @@ impl Outbox {
     pub(super) async fn lock(&mut self, most: i64) -> Result<Shipment<'_>, Error> {
         const SQL: &str = "
             select p.promotion_id, p.code, p.rule_id, r.name as rule, p.customer_id, p.store_id,
-                   p.product_id, p.cycle, p.discount_percent,
+                   p.product_id, p.cycle, p.source, p.discount_percent,
                    to_char(p.issued_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')
                        as issued_at,
                    to_char(p.valid_until at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')
@@ -173,6 +173,7 @@ struct Published<'a> {
     store_id: i64,
     product_id: i64,
     cycle: i32,
+    source: &'a str,
     discount_percent: i32,
     issued_at: &'a str,
     valid_until: &'a str,
@@ -199,6 +200,7 @@ fn parcel(row: &Row) -> Result<Parcel, Error> {
         store_id: column(row, "store_id")?,
         product_id: column(row, "product_id")?,
         cycle: column(row, "cycle")?,
+        source: column(row, "source")?,
         discount_percent: column(row, "discount_percent")?,
         issued_at: column(row, "issued_at")?,
         valid_until: column(row, "valid_until")?,

@@ -2,6 +2,8 @@
 //!
 //! Counting against the limits happens under one lock for all rules. It is taken after the pairs' row
 //! locks and held to the commit, so that no other transaction counts what this one is about to add.
+//!
+//! The stream issues to the customers of its arm alone; the limits count over all of the ledger.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,6 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
+use super::super::arm::{Arm, buckets};
 use super::super::code::promotion_id;
 use super::super::error::Error;
 use super::super::evaluation::{Evaluation, RuleTuple};
@@ -98,6 +101,8 @@ macro_rules! candidates {
               and (ledger.issued_at is null or ledger.issued_at < $1 - r.cooldown)
               and ledger.codes < r.codes_max
               and r.rule_left > 0 and given.codes < $4 and pair.live < room.units
+              and ($7::integer - $6::integer = 100
+                   or arm_bucket(e.customer_id) >= $6 and arm_bucket(e.customer_id) < $7)
             order by room.units desc, h.last_at,
                      e.rule_id, e.customer_id, e.store_id, e.product_id
             limit $5"
@@ -119,7 +124,7 @@ impl Evaluation<'_> {
             let candidates = self.candidates(tuples, CANDIDATES_MAX).await?;
             let all = i64::try_from(candidates.len()).is_ok_and(|count| count < CANDIDATES_MAX);
             let chosen = choose(candidates);
-            self.write_promotions(&chosen).await?;
+            self.write_promotions(Arm::Stream, &chosen).await?;
             issued += chosen.len();
             if all || chosen.is_empty() {
                 return Ok(issued);
@@ -130,13 +135,15 @@ impl Evaluation<'_> {
     /// Which tuples of the whole table may have a code now, first in the order of issue.
     pub async fn issuable(&self, most: i64) -> Result<Vec<RuleTuple>, Error> {
         const SQL: &str = candidates!("promotion_eligibility e");
-        let at = self.standing.at;
-        let parameters: [&(dyn ToSql + Sync); 5] = [
-            &at,
+        let buckets = buckets(self.policy.arms, Arm::Stream);
+        let parameters: [&(dyn ToSql + Sync); 7] = [
+            &self.standing.at,
             &self.minute(),
             &self.policy.day_zone,
             &self.policy.customer_limit,
             &most,
+            &buckets.start,
+            &buckets.end,
         ];
         let rows = self
             .query("find who may have a code", SQL, &parameters)
@@ -146,11 +153,12 @@ impl Evaluation<'_> {
 
     async fn candidates(&self, tuples: &[RuleTuple], most: i64) -> Result<Vec<Candidate>, Error> {
         const SQL: &str = candidates!(
-            "unnest($6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
+            "unnest($8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
                  as k (rule_id, customer_id, store_id, product_id)
              join promotion_eligibility e using (rule_id, customer_id, store_id, product_id)"
         );
         let [rules, customers, stores, products] = columns(tuples.iter().map(RuleTuple::numbers));
+        let buckets = buckets(self.policy.arms, Arm::Stream);
         let rows = self
             .query(
                 "find candidates for codes",
@@ -161,6 +169,8 @@ impl Evaluation<'_> {
                     &self.policy.day_zone,
                     &self.policy.customer_limit,
                     &most,
+                    &buckets.start,
+                    &buckets.end,
                     &rules,
                     &customers,
                     &stores,
@@ -171,7 +181,7 @@ impl Evaluation<'_> {
         rows.iter().map(candidate).collect()
     }
 
-    async fn write_promotions(&self, chosen: &[Candidate]) -> Result<(), Error> {
+    async fn write_promotions(&self, source: Arm, chosen: &[Candidate]) -> Result<(), Error> {
         const SQL: &str = "
             with new as materialized (
                 select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[],
@@ -182,9 +192,9 @@ impl Evaluation<'_> {
             ), issued as (
                 insert into promotion
                     (promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
-                     discount_percent, issued_at, valid_until)
+                     discount_percent, issued_at, valid_until, source)
                 select promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
-                       discount_percent, $11, valid_until
+                       discount_percent, $11, valid_until, $13
                 from new
                 on conflict (rule_id, customer_id, store_id, product_id, cycle) do nothing
                 returning promotion_id
@@ -227,6 +237,7 @@ impl Evaluation<'_> {
                     &why,
                     &self.standing.at,
                     &entries,
+                    &source.name(),
                 ],
             )
             .await?;

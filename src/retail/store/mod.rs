@@ -12,11 +12,13 @@ mod whole;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Transaction};
 
+use super::arm;
 use super::error::Error;
 use super::evaluation::{Evaluation, Policy};
 use super::promotion::redemption;
 use super::statements::{Session, Statements, column, commit};
 use super::touched::Unsettled;
+use crate::config::settings::Arms;
 use crate::connection;
 
 pub(super) use offsets::{Advance, Owned, Progress};
@@ -41,6 +43,11 @@ impl Sink {
             .await
             .map_err(|error| Error::sink("set up the session", error))?;
         Ok(Sink(session))
+    }
+
+    /// Notes from when on the arms have these shares.
+    pub(super) async fn note_arms(&self, arms: Arms) -> Result<(), Error> {
+        arm::note(&*self.0.database, self.0.statements(), arms).await
     }
 
     /// Begins a transaction.

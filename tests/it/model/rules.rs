@@ -4,6 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sha2::{Digest, Sha256};
+
 const MINUTE: i64 = 60_000_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
@@ -86,10 +88,18 @@ pub(crate) struct Shop {
     pub(crate) codes: Vec<Code>,
     pub(crate) events: Vec<Event>,
     pub(crate) customer_limit: usize,
+    /// Percent of the customers, from bucket 0 on, that the stream issues codes to.
+    pub(crate) stream_percent: u32,
     /// How often each limit kept a tuple from a code.
     pub(crate) refused: BTreeMap<&'static str, u64>,
     /// How many codes events have made due: about the product, and about the store.
     pub(crate) due: [u64; 2],
+}
+
+/// Which percent of the customers it is in.
+fn bucket(customer: i64) -> u32 {
+    let digest = Sha256::digest(format!("tidewater:{customer}"));
+    u32::from_be_bytes(digest[..4].try_into().unwrap()) % 100
 }
 
 impl Shop {
@@ -195,7 +205,9 @@ impl Shop {
         let own = || counting().filter(|code| code.tuple == tuple);
         let today = now.div_euclid(DAY) * DAY;
         let of_pair = counting().filter(|code| code.tuple[2..] == [store, product]);
-        if !self.customers[&customer].contact {
+        if bucket(customer) >= self.stream_percent {
+            Some("arm")
+        } else if !self.customers[&customer].contact {
             Some("consent")
         } else if own().any(|code| live(&code)) {
             Some("live code")

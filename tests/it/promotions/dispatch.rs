@@ -90,6 +90,7 @@ async fn a_change_of_stock_becomes_a_published_code_within_a_second() {
         [1, 8, 1, 3, 1, 15]
     );
     assert_eq!(code["rule"], "premium overstock");
+    assert_eq!(code["source"], "stream");
     let at = |name: &str| micros(code[name].as_str().unwrap()).unwrap();
     assert_eq!(at("valid_until") - at("issued_at"), 86_400_000_000);
     assert!(at("issued_at") >= before);

@@ -45,6 +45,7 @@ rule 1 (premium overstock), customer 7, store 1, product 2: eligible, and a code
   yes stock           100 on hand; wanted: 5
   yes cover           1 units sold in 168 hours; on hand \u{d7} hours = 16800, 24 \u{d7} 14 days \u{d7} sold = 336; \
 wanted: at least as much
+  yes arm             customer 7 is in the stream arm, by bucket 59 of 0 to 99
   yes trigger         stock: no event is asked for
   yes consent         whether the customer may be contacted
   yes live code       none
@@ -72,6 +73,27 @@ wanted: at least as much
     let json: serde_json::Value = serde_json::from_str(&explained(&config, &["--json"])).unwrap();
     assert_eq!(json["tuples"][0]["eligible"], false);
     assert_eq!(json["tuples"][0]["conditions"][1]["name"], "tier");
+}
+
+#[tokio::test]
+async fn who_is_in_another_arm_is_told_so() {
+    let (_shop, config) = shop().await;
+    for (arms, told) in [
+        (
+            "stream = 59\nbatch = 1\nholdout = 40",
+            "batch arm, by bucket 59 of 0 to 99: tidewater batch issues its codes",
+        ),
+        (
+            "stream = 30\nbatch = 29\nholdout = 41",
+            "holdout arm, by bucket 59 of 0 to 99: it gets no code",
+        ),
+    ] {
+        let config = format!("{config}[retail.arms]\n{arms}\n");
+        let output = explained(&config, &[]);
+        assert!(output.contains("eligible, but no code: arm"), "{output}");
+        let line = format!("  no  arm             customer 7 is in the {told}");
+        assert!(output.contains(&line), "{output}");
+    }
 }
 
 #[tokio::test]

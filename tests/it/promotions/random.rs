@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tidewater::config::settings::Arms;
 use tidewater::event::Position;
 use tidewater::retail::evaluation::{Evaluation, Policy};
 use tidewater::retail::explain::{Question, explain};
@@ -25,7 +26,7 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 /// What must have happened; a test that never meets one of them proves nothing about it.
-const CASES: [&str; 24] = [
+const CASES: [&str; 25] = [
     "explained: a code may be issued",
     "explained: eligible",
     "explained: not eligible",
@@ -40,6 +41,7 @@ const CASES: [&str; 24] = [
     "code of a sweep",
     "second cycle",
     "expired",
+    "refused: arm",
     "refused: consent",
     "refused: live code",
     "refused: cooldown",
@@ -71,18 +73,28 @@ async fn batches_and_sweeps_give_what_the_naive_model_gives() {
     let seed = seed();
     let mut sink = Sink::open("random_rules").await;
     sink.policy.customer_limit = 2;
-    let mut sweeper = Sweeper::connect(&sink.connection, sink.policy.clone())
-        .await
-        .unwrap();
     let mut cases: BTreeMap<String, u64> =
         CASES.iter().map(|case| ((*case).to_owned(), 0)).collect();
     for index in 0..HISTORIES {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(index));
+        // The customers' buckets are 96, 88, 78 and 76.
+        let percent = *[100, 100, 90, 80].choose(&mut rng).unwrap();
+        let rest = rng.random_range(0..=100 - percent);
+        sink.policy.arms = Arms {
+            stream: percent,
+            batch: rest,
+            holdout: 100 - percent - rest,
+        };
+        let mut sweeper = Sweeper::connect(&sink.connection, sink.policy.clone())
+            .await
+            .unwrap();
         let mut history = History {
-            rng: ChaCha8Rng::seed_from_u64(seed.wrapping_add(index)),
+            rng,
             sink: &mut sink,
             sweeper: &mut sweeper,
             shop: Shop {
                 customer_limit: 2,
+                stream_percent: percent.unsigned_abs(),
                 ..Shop::default()
             },
             now: START_US + 7 * SECOND,

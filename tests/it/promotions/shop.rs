@@ -1,6 +1,6 @@
 //! A sink with a small shop in it, written straight into its tables, evaluated at a fixed moment.
 
-use tidewater::config::settings::Sink as SinkSettings;
+use tidewater::config::settings::{Arms, Sink as SinkSettings};
 use tidewater::connection::{Connection, Database, connect};
 use tidewater::retail::code::Codes;
 use tidewater::retail::eligibility::PairCauses;
@@ -173,6 +173,7 @@ pub(super) fn policy() -> Policy {
         customer_limit: 2,
         issue_max_lag_seconds: 60.0,
         day_zone: "UTC".to_owned(),
+        arms: Arms::default(),
         codes: Codes::new("secret"),
         at: Some(now()),
     }
