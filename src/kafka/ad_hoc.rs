@@ -96,6 +96,10 @@ impl RequestState {
 
 /// A table of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a record, which says each of them by its name"
+)]
 pub struct RequestTable {
     /// Tables are read in this order.
     pub number: u64,
@@ -117,6 +121,10 @@ pub struct RequestTable {
     /// The next chunk begins with this key; none: with the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reached: Option<Vec<String>>,
+    /// Every key has been passed. Rows are left that were not where they are now when their key was, and that the row
+    /// store knows in part: it lists them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passed: bool,
     /// Rows that are published.
     pub rows: u64,
     /// Rows that it has, by the planner's estimate.
@@ -202,6 +210,13 @@ impl AdHocRecords {
         Some(())
     }
 
+    /// Tables of which a part has been read, and the rest is to be.
+    pub(crate) fn begun(&self) -> impl Iterator<Item = u32> {
+        let tables = self.tables.values().flatten();
+        let begun = tables.filter(|(_, table)| table.begun.is_some() && !table.finished);
+        begun.map(|(oid, _)| *oid)
+    }
+
     /// A request by its id.
     pub fn request(&self, id: &str) -> Option<&SnapshotRequest> {
         self.requests.iter().find(|request| request.id == id)
@@ -242,6 +257,7 @@ mod tests {
             begun: Some(Position::new(1, Lsn(100), 0)),
             identity: "as it was".to_owned(),
             reached: Some(vec!["7".to_owned(), "a/b".to_owned()]),
+            passed: true,
             rows: 5,
             rows_estimate: 10,
             finished: false,
@@ -254,6 +270,7 @@ mod tests {
         let found = AdHocRecords::read(records);
         assert_eq!(found.requests, [first, second]);
         assert_eq!(found.tables["b"], BTreeMap::from([(16385, table)]));
+        assert_eq!(found.begun().collect::<Vec<_>>(), [16385]);
         assert!(found.request("a").is_some() && found.request("c").is_none());
         assert_eq!(request("b", 1).forget().key, b"ad-hoc/b");
         assert_eq!(RequestTable::forget("b", 16385).key, b"ad-hoc/b/16385");

@@ -385,19 +385,19 @@ impl Capture {
                 self.announced.insert(relation.id, relation);
             }
             Message::Insert { relation, new } => {
-                self.note_row(relation, Some(new), None);
+                self.note_row(relation, Some(new), None, true);
                 if let Some(wanted) = self.wanted(Operations::INSERT, relation, lsn, now_us)? {
                     self.insert(relation, wanted, new)?;
                 }
             }
             Message::Update { relation, old, new } => {
-                self.note_row(relation, Some(new), old);
+                self.note_row(relation, Some(new), old, false);
                 if let Some(wanted) = self.wanted(Operations::UPDATE, relation, lsn, now_us)? {
                     self.update(relation, wanted, old, new)?;
                 }
             }
             Message::Delete { relation, old } => {
-                self.note_row(relation, None, Some(old));
+                self.note_row(relation, None, Some(old), false);
                 if let Some(wanted) = self.wanted(Operations::DELETE, relation, lsn, now_us)? {
                     self.delete(relation, wanted, old)?;
                 }
@@ -670,3 +670,5 @@ fn reached(open: &Open) -> Point {
 mod stored_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod watch_tests;

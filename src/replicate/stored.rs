@@ -163,6 +163,7 @@ impl Opening<'_> {
         let joining = Joining {
             reads: members::reads(source) && !standby,
             known: std::mem::take(&mut self.known),
+            begun: self.ad_hoc.begun().collect(),
         };
         let steps = self.context.steps.clone();
         let rows = RowStore::new(stored.file, stored.recorded, settings, joining, steps)?;

@@ -31,12 +31,12 @@ mod window;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::reader::{ChunkOrder, Description, Order, Reader, Setup};
+use self::reader::{ChunkOrder, Description, Order, Reader, Setup, Which};
 use self::requests::{Next, Requests};
 use super::Error;
 use super::capture::CapturedTable;
 use super::members::News;
-use super::row_store::FedTable;
+use super::row_store::{FedTable, RowStore};
 use super::snapshot::Pace;
 use crate::event::{Encoder, Epoch, Lsn, Position, Table};
 use crate::kafka::{AdHocRecords, Entry, RequestTable};
@@ -46,7 +46,13 @@ use command::request_id;
 pub use command::{Ask, Asked, ask, asked};
 pub(crate) use gate::Gate;
 pub(crate) use reader::{Found, Told};
+#[cfg(test)]
+pub(crate) use rows::Rows;
 pub(crate) use rows::write_key;
+#[cfg(test)]
+pub(crate) use visibility::Visibility;
+#[cfg(test)]
+pub(crate) use window::Chunk;
 pub(crate) use window::{Again, Window};
 
 /// Pause before what failed is tried again; doubles up to [`PAUSE_MAX`].
@@ -59,6 +65,8 @@ const NOTICE_INTERVAL: Duration = Duration::from_secs(10);
 /// Bounds of a chunk, rows.
 const CHUNK_ROWS_MIN: u64 = 16;
 const CHUNK_ROWS_MAX: u64 = 20_000;
+/// Rows that are read by their keys at once.
+const LISTED_ROWS_MAX: usize = 1_000;
 /// Bytes of table data that one chunk should hold: what is encoded at once while the stream waits.
 const CHUNK_BYTES: u64 = 1 << 20;
 
@@ -117,7 +125,10 @@ type Addressed = Option<(String, Option<u32>)>;
 /// What is known of the chunk that the window holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Held {
+    /// The key that the next chunk begins with; none: every key is passed.
     next: Option<Vec<String>>,
+    /// The row store lists rows that are to be read by their keys.
+    listed: bool,
     read_at_us: i64,
     /// Its rows are to be stored first.
     fed: Fed,
@@ -212,6 +223,11 @@ impl AdHoc {
     /// What is to be recorded with the next position.
     pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
         self.requests.take_entries()
+    }
+
+    /// Tables that nobody reads any more.
+    pub(crate) fn take_unread(&mut self) -> Vec<u32> {
+        self.requests.take_unread()
     }
 
     /// What the reader tells next; never, while it is asked for nothing. Cancel-safe.
@@ -314,7 +330,7 @@ impl AdHoc {
     /// Begins what is next, when it is time to. `resume`: where the stream stands.
     pub(crate) fn proceed(
         &mut self,
-        window: &mut Window,
+        (window, rows): (&mut Window, Option<&RowStore>),
         resume: Lsn,
         now: Instant,
         now_us: i64,
@@ -350,7 +366,7 @@ impl AdHoc {
                 } else if self.requests.is_void(&request, oid) {
                     self.doing = Doing::Voiding;
                 } else {
-                    return self.read_chunk(resume);
+                    return self.read_chunk(rows, resume);
                 }
             }
         }
@@ -375,17 +391,29 @@ impl AdHoc {
         Ok(())
     }
 
-    fn read_chunk(&mut self, resume: Lsn) -> Result<Option<Watched>, Error> {
+    fn read_chunk(
+        &mut self,
+        rows: Option<&RowStore>,
+        resume: Lsn,
+    ) -> Result<Option<Watched>, Error> {
         let Some(table) = &mut self.table else {
             return Ok(None);
         };
         let position = Position::new(self.epoch, resume, 0);
         table.begun.get_or_insert(position);
         let limit = self.setup.source.snapshot_rows_per_second;
+        let most = table.rows.min(limit.unwrap_or(u64::MAX)).max(1);
+        let which = if self.requests.has_passed(&table.request, table.oid) {
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            let listed = rows.map(|rows| rows.listed(table.oid, most.min(LISTED_ROWS_MAX)));
+            Which::Listed(listed.transpose()?.unwrap_or_default())
+        } else {
+            Which::From(self.requests.reached(&table.request, table.oid))
+        };
         let order = ChunkOrder {
             table: Arc::clone(&table.description),
-            from: self.requests.reached(&table.request, table.oid),
-            rows: table.rows.min(limit.unwrap_or(u64::MAX)).max(1),
+            which,
+            rows: most,
         };
         let key = table.description.read.key.iter();
         let watched = Watched {
@@ -446,6 +474,7 @@ impl AdHoc {
                     Ok(()) => {
                         self.doing = Doing::Holding(Held {
                             next: read.next,
+                            listed: false,
                             read_at_us: read.read_at_us,
                             fed: read
                                 .fed
@@ -530,7 +559,7 @@ impl AdHoc {
             (Again::Crowded, Some(table)) => table.rows = (table.rows / 2).max(CHUNK_ROWS_MIN),
             // Its identity may be another.
             (Again::Altered | Again::KeyMissing, _) => self.table = None,
-            (Again::Crowded | Again::Unseen | Again::Partly, _) => {}
+            (Again::Crowded | Again::Unseen, _) => {}
         }
     }
 

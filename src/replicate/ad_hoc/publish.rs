@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::encoding::Encoding;
 use super::reader::Order;
+use super::requests::Left;
 use super::{AdHoc, Doing, NOTICE_INTERVAL, Window};
 use crate::event::{Batch, Change, Encoder, Lsn, Position, SnapshotRead};
 use crate::replicate::Error;
@@ -104,7 +105,7 @@ impl AdHoc {
         let (request, oid) = (table.request.clone(), table.oid);
         let (topic, partitions) = (captured.plan.topic(), captured.partitions);
         self.requests
-            .chunk_published(&request, oid, position, None, rows, now_us);
+            .chunk_published(&request, oid, position, Left::Nothing, rows, now_us);
         if !part.last {
             self.doing = Doing::ReadingPart(point, false);
             return self.order(Order::Rows);
@@ -172,9 +173,20 @@ impl AdHoc {
         let begun = table.begun.unwrap_or(read.position);
         let (request, oid) = (table.request.clone(), table.oid);
         let (topic, partitions) = (captured.plan.topic(), captured.partitions);
-        let whole = held.next.is_none();
+        let left = match held.next {
+            Some(next) => Left::From(next),
+            None if held.listed => Left::Listed,
+            None => Left::Nothing,
+        };
+        let whole = left == Left::Nothing;
+        if left == Left::Listed && !self.requests.has_passed(&request, oid) {
+            tracing::info!(
+                table = %table.description.published.table,
+                "every key is passed: rows that moved meanwhile are read by their keys"
+            );
+        }
         self.requests
-            .chunk_published(&request, oid, begun, held.next, rows.read(), now_us);
+            .chunk_published(&request, oid, begun, left, rows.read(), now_us);
         if whole {
             self.table = None;
             if let Some(lowest) = self.requests.table_finished(&request, oid, now_us) {

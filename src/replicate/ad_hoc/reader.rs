@@ -4,7 +4,7 @@
 //! TABLE are not MVCC-safe; the rows; and behind it the end of the log, with a message that makes the stream
 //! pass it at once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -12,20 +12,21 @@ use std::thread::JoinHandle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-use super::rows::{Rows, columns, is_canonical, write_key};
+use super::rows::{Rows, columns, is_canonical, write_column, write_key};
 use super::visibility::Visibility;
 use super::whole::{Part, Whole};
 use super::window::Chunk;
 use crate::config::settings::{Kafka, Source};
 use crate::connection::{self, Database};
 use crate::event::selection::Selection;
-use crate::event::{BARRIER_PREFIX, KeyRange, Lsn, Table};
+use crate::event::{BARRIER_PREFIX, Column, KeyRange, Lsn, Table};
 use crate::kafka::topics;
+use crate::pgoutput::Tuple;
 use crate::postgres::{self, Patterns, PublishedTable, Session, SessionKind};
 use crate::replicate::Error;
 use crate::replicate::described::snapshot_table;
 use crate::replicate::row_store::FedTable;
-use crate::replicate::snapshot::SnapshotTable;
+use crate::replicate::snapshot::{KeyColumn, SnapshotTable};
 use crate::replicate::start::{held_bytes_max, session_options};
 use crate::replicate::stored::fed_table;
 
@@ -56,10 +57,18 @@ pub(super) enum Order {
 #[derive(Clone, Debug)]
 pub(super) struct ChunkOrder {
     pub(super) table: Arc<Description>,
-    /// The first key; none: from the very first.
-    pub(super) from: Option<Vec<String>>,
+    pub(super) which: Which,
     /// At most so many rows.
     pub(super) rows: u64,
+}
+
+/// Which rows of a table are read.
+#[derive(Clone, Debug)]
+pub(super) enum Which {
+    /// From that key on; none: from the very first.
+    From(Option<Vec<String>>),
+    /// Those that the row store lists: the columns that old rows carry, in the table's order.
+    Listed(Vec<Vec<String>>),
 }
 
 /// A table as it was when it was described.
@@ -481,20 +490,28 @@ async fn read_rows(
 ) -> Result<(Rows, Option<Vec<String>>), Error> {
     let read = &order.table.read;
     let key: Vec<usize> = read.key.iter().map(|column| column.index).collect();
-    let range = KeyRange {
-        from: order.from.clone(),
-        until: None,
+    let mut listed = Listed::default();
+    let query = match &order.which {
+        Which::From(from) => {
+            let range = KeyRange {
+                from: from.clone(),
+                until: None,
+            };
+            read.select_first(&range, order.rows + 1)
+        }
+        Which::Listed(keys) => {
+            listed = Listed::new(&order.table, keys);
+            read.select_keys(&listed.keys)
+        }
     };
-    session
-        .select(&read.select_first(&range, order.rows + 1))
-        .await?;
+    session.select(&query).await?;
     let (mut rows, mut next, mut text) = (Rows::default(), None, Vec::new());
     let (mut count, mut missing) = (0, false);
     loop {
         let more = session
             .next_rows(|row| {
                 count += 1;
-                if next.is_some() {
+                if next.is_some() && listed.absent.is_empty() {
                     return Ok(());
                 }
                 let (tuple, _) = columns(row).map_err(|source| Error::Malformed {
@@ -503,8 +520,10 @@ async fn read_rows(
                 })?;
                 let keyed = write_key(&key, Some(tuple), None, &mut text);
                 missing |= !keyed;
-                if count > order.rows || rows.bytes() >= CHUNK_BYTES_MAX {
-                    next = Some(read.bound(tuple));
+                listed.found(&text, tuple);
+                let full = count > order.rows || rows.bytes() >= CHUNK_BYTES_MAX;
+                if next.is_some() || full {
+                    next.get_or_insert_with(|| read.bound(tuple));
                     return Ok(());
                 }
                 rows.push(&text, row);
@@ -519,7 +538,62 @@ async fn read_rows(
     if missing {
         return Err(Error::SnapshotUnreadable);
     }
-    Ok((rows, next))
+    rows.lack(listed.absent);
+    Ok((rows, next.filter(|_| matches!(order.which, Which::From(_)))))
+}
+
+/// Keys that rows are asked for by.
+#[derive(Default)]
+struct Listed {
+    /// Their columns by which the table is read, in that order.
+    keys: Vec<Vec<String>>,
+    /// Those that no row was found of, by the text of these columns.
+    absent: HashMap<Box<[u8]>, Vec<Vec<String>>>,
+    identity: Vec<usize>,
+}
+
+impl Listed {
+    /// `listed`: columns that old rows carry, among which those are that the table is read by.
+    fn new(table: &Description, listed: &[Vec<String>]) -> Listed {
+        let identity = table.fed.as_ref().map_or(&[][..], |fed| &fed.identity);
+        let place = |column: &KeyColumn| identity.iter().position(|index| *index == column.index);
+        let places: Vec<Option<usize>> = table.read.key.iter().map(place).collect();
+        let mut absent: HashMap<Box<[u8]>, Vec<Vec<String>>> = HashMap::new();
+        let (mut keys, mut text) = (Vec::new(), Vec::new());
+        for listed in listed {
+            let column = |place: &Option<usize>| listed.get((*place)?).cloned();
+            let Some(key) = places.iter().map(column).collect::<Option<Vec<String>>>() else {
+                continue;
+            };
+            text.clear();
+            for column in &key {
+                write_column(column.as_bytes(), &mut text);
+            }
+            let of_key = absent.entry(text.as_slice().into()).or_default();
+            of_key.push(listed.clone());
+            keys.push(key);
+        }
+        Listed {
+            keys,
+            absent,
+            identity: identity.to_vec(),
+        }
+    }
+
+    /// A row was found by its key, which is `text`.
+    fn found(&mut self, text: &[u8], row: Tuple<'_>) {
+        let Some(of_key) = self.absent.get_mut(text) else {
+            return;
+        };
+        let has = |(index, text): (&usize, &String)| {
+            row.columns().nth(*index) == Some(Column::Text(text.as_bytes()))
+        };
+        let identity = &self.identity;
+        of_key.retain(|listed| !identity.iter().zip(listed).all(has));
+        if of_key.is_empty() {
+            self.absent.remove(text);
+        }
+    }
 }
 
 /// The end of the log, and a commit behind it: what has to be passed is flushed then, and sent.

@@ -28,6 +28,16 @@ pub(super) enum Next {
     },
 }
 
+/// What is left of a table behind a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Rows from that key on.
+    From(Vec<String>),
+    /// Rows that the row store lists.
+    Listed,
+    Nothing,
+}
+
 /// How far the request under way is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Progress {
@@ -43,6 +53,8 @@ pub(super) struct Requests {
     records: AdHocRecords,
     /// To be recorded.
     entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Tables that nobody reads any more.
+    unread: Vec<u32>,
 }
 
 impl Requests {
@@ -51,6 +63,7 @@ impl Requests {
         Requests {
             records,
             entries: BTreeMap::new(),
+            unread: Vec::new(),
         }
     }
 
@@ -163,8 +176,21 @@ impl Requests {
         for (oid, _) in self.records.tables.remove(id).unwrap_or_default() {
             let Entry { key, value } = RequestTable::forget(id, oid);
             self.entries.insert(key, value);
+            self.leave(oid);
         }
         self.forget_old();
+    }
+
+    /// A table is read, or is not to be: unless another request has begun with it, nobody reads it any more.
+    fn leave(&mut self, oid: u32) {
+        if !self.records.begun().any(|begun| begun == oid) {
+            self.unread.push(oid);
+        }
+    }
+
+    /// Tables that nobody reads any more.
+    pub(super) fn take_unread(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.unread)
     }
 
     /// A request cannot be carried out.
@@ -249,6 +275,7 @@ impl Requests {
                 begun: None,
                 identity: String::new(),
                 reached: None,
+                passed: false,
                 rows: 0,
                 rows_estimate: u64::try_from(found.published.rows_estimate).unwrap_or(0),
                 finished: false,
@@ -328,6 +355,7 @@ impl Requests {
             published = std::mem::take(&mut table.rows);
             table.begun = None;
             table.reached = None;
+            table.passed = false;
             table.identity.clone_from(&described.identity);
             let estimate = u64::try_from(described.published.rows_estimate);
             table.rows_estimate = estimate.unwrap_or(0);
@@ -344,13 +372,18 @@ impl Requests {
         self.table(id, oid)?.reached.clone()
     }
 
-    /// A chunk is published, so many rows were read for it; `next` is the key behind it.
+    /// Whether every key of a table has been passed: what is left is listed.
+    pub(super) fn has_passed(&self, id: &str, oid: u32) -> bool {
+        self.table(id, oid).is_some_and(|table| table.passed)
+    }
+
+    /// A chunk is published, so many rows were read for it.
     pub(super) fn chunk_published(
         &mut self,
         id: &str,
         oid: u32,
         begun: Position,
-        next: Option<Vec<String>>,
+        left: Left,
         rows: usize,
         now_us: i64,
     ) {
@@ -358,7 +391,11 @@ impl Requests {
         if let Some(table) = self.table_mut(id, oid) {
             table.begun = Some(begun);
             table.rows += rows;
-            table.reached = next;
+            table.passed = left == Left::Listed;
+            table.reached = match left {
+                Left::From(key) => Some(key),
+                Left::Listed | Left::Nothing => None,
+            };
         }
         if let Some(request) = self.request_mut(id) {
             request.rows += rows;
@@ -382,6 +419,7 @@ impl Requests {
         if let Some(request) = self.request_mut(id) {
             request.tables_finished += 1;
         }
+        self.leave(oid);
         self.record_table(id, oid);
         self.record(id);
         let tables = self.records.tables.get(id).into_iter().flatten();

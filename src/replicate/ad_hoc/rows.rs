@@ -15,6 +15,8 @@ pub(crate) struct Rows {
     rows: Vec<Option<Place>>,
     /// Several rows have one key where the key's columns are not unique without an unpublished one.
     keys: HashMap<Box<[u8]>, Vec<usize>>,
+    /// Keys that were asked for, by the part of them that tells chunks' rows, and had no row.
+    absent: HashMap<Box<[u8]>, Vec<Vec<String>>>,
 }
 
 /// Where a row lies, and by how much it was too large to be held as a whole.
@@ -52,8 +54,14 @@ impl Rows {
         self.keys.entry(key.into()).or_default().push(index);
     }
 
+    /// Takes keys that were asked for, and had no row.
+    pub(crate) fn lack(&mut self, absent: HashMap<Box<[u8]>, Vec<Vec<String>>>) {
+        self.absent = absent;
+    }
+
     /// Takes out the rows of a key, which are newer by now.
     pub(crate) fn take_out(&mut self, key: &[u8]) {
+        self.absent.remove(key);
         for index in self.keys.get(key).into_iter().flatten() {
             if let Some(Some(row)) = self.rows.get_mut(*index) {
                 row.taken_out = true;
@@ -63,6 +71,7 @@ impl Rows {
 
     /// Takes out the rows of a key, which another row has by now.
     pub(crate) fn forget(&mut self, key: &[u8]) {
+        self.absent.remove(key);
         for index in self.keys.remove(key).unwrap_or_default() {
             if let Some(row) = self.rows.get_mut(index) {
                 *row = None;
@@ -74,6 +83,12 @@ impl Rows {
     pub(crate) fn clear(&mut self) {
         self.rows.fill(None);
         self.keys.clear();
+        self.absent.clear();
+    }
+
+    /// Keys that were asked for, and still have no row.
+    pub(crate) fn absent(&self) -> impl Iterator<Item = &Vec<String>> {
+        self.absent.values().flatten()
     }
 
     /// Those that are left.
@@ -126,9 +141,7 @@ pub(crate) fn write_key<R: Row>(
             let found = row.columns().nth(*index);
             match found {
                 Some(Column::Text(text)) => {
-                    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-                    key.extend_from_slice(&length.to_be_bytes());
-                    key.extend_from_slice(text);
+                    write_column(text, key);
                     Some(())
                 }
                 None | Some(Column::Null | Column::Unchanged) => None,
@@ -143,6 +156,13 @@ pub(crate) fn write_key<R: Row>(
         }
     }
     true
+}
+
+/// Writes a column of a key.
+pub(super) fn write_column(text: &[u8], key: &mut Vec<u8>) {
+    let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    key.extend_from_slice(&length.to_be_bytes());
+    key.extend_from_slice(text);
 }
 
 /// Whether a value always has one text: a name, as a regclass shows it, depends on what there is besides, and
@@ -196,6 +216,27 @@ mod tests {
             (left(&rows).len(), taken_out(&rows), rows.read()),
             (0, 0, 5)
         );
+    }
+
+    #[test]
+    fn keys_that_had_no_row_are_so_until_they_change() {
+        let lacking = |keys: &[&str]| {
+            let key = |key: &&str| (key.as_bytes().into(), vec![vec![(*key).to_owned()]]);
+            let mut rows = Rows::default();
+            rows.lack(keys.iter().map(key).collect());
+            rows
+        };
+        let absent = |rows: &Rows| {
+            let mut absent: Vec<String> = rows.absent().map(|key| key.concat()).collect();
+            absent.sort_unstable();
+            absent
+        };
+        let mut rows = lacking(&["a", "b", "c", "d"]);
+        rows.take_out(b"b");
+        rows.forget(b"c");
+        assert_eq!(absent(&rows), ["a", "d"]);
+        rows.clear();
+        assert!(absent(&rows).is_empty());
     }
 
     #[test]

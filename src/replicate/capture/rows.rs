@@ -144,18 +144,13 @@ impl Capture {
         let Some(rows) = &mut self.rows else {
             return Ok(());
         };
-        let partly = stored.as_ref().is_none_or(|old| old.unknown.is_some());
-        let has_moved = sent.is_some() && partly;
         match (whole, sent) {
             (Some(old), _) => replace(rows, relation, plan, old, new)?,
             (None, Some(old)) => replace(rows, relation, plan, old, new)?,
-            (None, None) if rows.put(relation, new) => {}
+            (None, None) if rows.put(relation, new)? => {}
             (None, None) => return Err(key_missing(plan)),
         }
         rows.recycle(stored);
-        if has_moved {
-            self.note_other(relation, new);
-        }
         Ok(())
     }
 
@@ -228,7 +223,6 @@ impl Capture {
 
     /// Stores a row that has no older one.
     fn put(&mut self, relation: u32, wanted: Wanted, row: Tuple<'_>) -> Result<(), Error> {
-        self.note_other(relation, row);
         self.store(relation, wanted, |rows| rows.put(relation, row))
     }
 
@@ -243,12 +237,12 @@ impl Capture {
         &mut self,
         relation: u32,
         wanted: Wanted,
-        change: impl FnOnce(&mut RowStore) -> bool,
+        change: impl FnOnce(&mut RowStore) -> Result<bool, row_store::Error>,
     ) -> Result<(), Error> {
         let Some(rows) = self.rows.as_mut().filter(|_| wanted.store) else {
             return Ok(());
         };
-        if change(rows) || self.excess.is_some() {
+        if change(rows)? || self.excess.is_some() {
             return Ok(());
         }
         let plan = plan(&self.tables, relation, wanted.change.lsn)?;
@@ -340,7 +334,7 @@ fn replace(
 ) -> Result<(), Error> {
     let new = Filled { new, old };
     let moved = !rows.same_key(relation, old, new);
-    let stored = (!moved || rows.remove(relation, old)) && rows.put(relation, new);
+    let stored = (!moved || rows.remove(relation, old)?) && rows.put(relation, new)?;
     if stored {
         Ok(())
     } else {

@@ -1,7 +1,6 @@
 //! What the window of a chunk is told of the changes: the keys of the table that is read again.
 
 use super::Capture;
-use super::rows::has_unchanged;
 use crate::event::OldRow;
 use crate::pgoutput::{OldTuple, RelationIds, Tuple};
 use crate::replicate::ad_hoc::{Again, Watched, Window, write_key};
@@ -46,6 +45,11 @@ impl Capture {
     /// The window of the chunk that is read beside the stream.
     pub(crate) fn window(&mut self) -> &mut Window {
         &mut self.watch.window
+    }
+
+    /// The window, and the row store.
+    pub(crate) fn beside(&mut self) -> (&mut Window, Option<&RowStore>) {
+        (&mut self.watch.window, self.rows.as_ref())
     }
 
     /// A chunk of that table is about to be read.
@@ -98,13 +102,20 @@ impl Capture {
         relation: u32,
         new: Option<Tuple<'_>>,
         old: Option<OldTuple<'_>>,
+        is_new: bool,
     ) {
         if self.watch.window.watches(relation) {
-            self.note_keys(relation, new, old);
+            self.note_keys(relation, new, old, is_new);
         }
     }
 
-    fn note_keys(&mut self, relation: u32, new: Option<Tuple<'_>>, old: Option<OldTuple<'_>>) {
+    fn note_keys(
+        &mut self,
+        relation: u32,
+        new: Option<Tuple<'_>>,
+        old: Option<OldTuple<'_>>,
+        is_new: bool,
+    ) {
         let Watch { key, columns, .. } = &mut self.watch;
         let plan = self.tables.get(&relation).map(|table| &table.plan);
         columns.clear();
@@ -114,8 +125,10 @@ impl Capture {
         let mut told = known;
         if let Some(new) = new.filter(|_| known) {
             told &= self.watch.write(Some(new), old);
-            // An old row is only sent with another key, or whole.
-            self.watch.window.changed(&self.watch.text, old.is_some());
+            // An old row is only sent with another key, or whole. Of what was too large to be held, what is not shown
+            // may be another value.
+            let other = is_new || old.is_some() || self.excess.is_some();
+            self.watch.window.changed(&self.watch.text, other);
         }
         if let Some(old) = old.filter(|_| told) {
             told &= self.watch.write(Some(old), None);
@@ -123,14 +136,6 @@ impl Capture {
         }
         if !told {
             self.watch.window.spoil(Again::KeyMissing);
-        }
-    }
-
-    /// A row is another one by now than what is read under its key may be. If it is stored without some of its values,
-    /// what is read cannot tell them.
-    pub(super) fn note_other(&mut self, relation: u32, row: Tuple<'_>) {
-        if self.watch.window.watches(relation) && has_unchanged(row) {
-            self.watch.window.spoil(Again::Partly);
         }
     }
 

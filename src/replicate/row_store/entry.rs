@@ -1,7 +1,7 @@
 //! Stored rows: their columns' text behind lengths, and the number of the layout that they have. Pure.
 //!
 //! ```text
-//! key    'r' table:u32 generation:u32 { length text }…
+//! key    'r' table:u32 generation:u32 { length text }…     'p' instead: the row is known in part
 //! row    layout { 0: null | 1: unknown | length + 2, text }…
 //! ```
 //!
@@ -17,10 +17,12 @@ const TEXT: u64 = 2;
 
 /// Begins the keys of rows.
 pub(super) const ROWS: u8 = b'r';
+/// Begins the keys of what tells that a row is known in part.
+pub(super) const PARTIAL: u8 = b'p';
 
-/// Appends the beginning of the keys of a table's rows.
-pub(super) fn write_prefix(table: u32, generation: u32, out: &mut Vec<u8>) {
-    out.push(ROWS);
+/// Appends the beginning of the keys of a table's entries of that kind.
+pub(super) fn write_prefix(kind: u8, table: u32, generation: u32, out: &mut Vec<u8>) {
+    out.push(kind);
     out.extend_from_slice(&table.to_be_bytes());
     out.extend_from_slice(&generation.to_be_bytes());
 }
@@ -39,6 +41,18 @@ pub(super) fn write_key(row: impl Row, identity: &[usize], out: &mut Vec<u8>) ->
         }
     }
     true
+}
+
+/// Reads what stands behind a key's prefix: the text of its columns. `None` if it is no key.
+pub(super) fn read_key(mut rest: &[u8]) -> Option<Vec<String>> {
+    let mut columns = Vec::new();
+    while !rest.is_empty() {
+        let length = usize::try_from(read_number(&mut rest)?).ok()?;
+        let (text, after) = rest.split_at_checked(length)?;
+        columns.push(std::str::from_utf8(text).ok()?.to_owned());
+        rest = after;
+    }
+    Some(columns)
 }
 
 /// Appends a row. A column that is not captured is not stored.
@@ -209,7 +223,7 @@ mod tests {
     fn keys_tell_rows_tables_and_generations_apart() {
         let key = |table, generation, row: &[Column<'_>], identity: &[usize]| {
             let mut out = Vec::new();
-            write_prefix(table, generation, &mut out);
+            write_prefix(ROWS, table, generation, &mut out);
             write_key(row, identity, &mut out).then_some(out)
         };
         let row = |a: &'static str, b: &'static str| {
@@ -225,6 +239,10 @@ mod tests {
         for (index, one) in keys.iter().enumerate() {
             assert!(one.is_some() && !keys[..index].contains(one));
         }
+        let columns = keys.map(|key| read_key(&key.unwrap()[9..]).unwrap());
+        assert_eq!(columns[..2], [["ab", "c"], ["a", "bc"]]);
+        assert_eq!(columns[4], ["bc"]);
+        assert_eq!((read_key(&[2, b'a']), read_key(&[1, 0xFF])), (None, None));
         assert_eq!(key(1, 0, &ROW, &[1]), None);
         assert_eq!(key(1, 0, &ROW, &[3]), None);
     }

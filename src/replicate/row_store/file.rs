@@ -5,6 +5,7 @@
 //! m                       whose store it is, and where it stands
 //! t table                 the table's layouts and generation
 //! r table generation key  a row
+//! p table generation key  that row is known in part, of a table that is read beside the stream
 //! g table generation      rows of a generation that is gone, removed little by little
 //! ```
 
@@ -24,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::bounded::BoundedFile;
-use super::entry::ROWS;
+use super::entry::{PARTIAL, ROWS};
 use super::layout::Layout;
 use super::publishing::Publishing;
 use crate::config::settings::RowStore as Settings;
@@ -325,6 +326,25 @@ impl Reader {
             .map_err(|error| self.file.failed(error.into()))
     }
 
+    /// Tells the keys that begin so, in their order, until `each` has enough.
+    pub(super) fn each_key(
+        &self,
+        prefix: &[u8],
+        mut each: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), Error> {
+        let Some(entries) = &self.entries else {
+            return Ok(());
+        };
+        let range = entries.range::<&[u8]>(prefix..);
+        for entry in range.map_err(|error| self.file.failed(error.into()))? {
+            let (key, _) = entry.map_err(|error| self.file.failed(error.into()))?;
+            if !key.value().starts_with(prefix) || !each(key.value()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Whose it is and where it stands; `None` until the first write.
     pub(super) fn recorded(&self) -> Result<Option<Recorded>, Error> {
         let value = self.get(RECORDED)?;
@@ -364,12 +384,14 @@ fn remove_garbage(
             .map(|(key, _)| key.value().to_vec())
     };
     let Some(garbage) = first else { return Ok(()) };
-    let (from, until) = rows_of(&garbage);
-    let rows = entries.extract_from_if(from.as_slice()..until.as_slice(), |_, _| true)?;
     let mut removed = 0;
-    for row in rows.take(REMOVED_MAX) {
-        row?;
-        removed += 1;
+    for kind in [PARTIAL, ROWS] {
+        let (from, until) = keys_of(kind, &garbage);
+        let gone = entries.extract_from_if(from.as_slice()..until.as_slice(), |_, _| true)?;
+        for entry in gone.take(REMOVED_MAX - removed) {
+            entry?;
+            removed += 1;
+        }
     }
     if removed < REMOVED_MAX {
         entries.remove(garbage.as_slice())?;
@@ -377,17 +399,17 @@ fn remove_garbage(
     Ok(())
 }
 
-/// The keys of the rows of a generation that is gone, the end excluded.
-fn rows_of(garbage: &[u8]) -> (Vec<u8>, Vec<u8>) {
+/// The keys of that kind of a generation that is gone, the end excluded.
+fn keys_of(kind: u8, garbage: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let id = garbage.get(1..).unwrap_or_default();
-    let from = [&[ROWS], id].concat();
+    let from = [&[kind], id].concat();
     let next = id
         .try_into()
         .ok()
         .and_then(|id| u64::from_be_bytes(id).checked_add(1));
     let until = next.map_or_else(
-        || vec![ROWS + 1],
-        |next| [&[ROWS], &next.to_be_bytes()[..]].concat(),
+        || vec![kind + 1],
+        |next| [&[kind], &next.to_be_bytes()[..]].concat(),
     );
     (from, until)
 }

@@ -59,9 +59,15 @@ fn rows_of_a_generation_that_is_gone_are_removed_little_by_little() {
     let directory = tempfile::tempdir().unwrap();
     let file = StoreFile::create(&settings(directory.path(), 1 << 30)).unwrap();
     let count = u32::try_from(REMOVED_MAX).unwrap() + 5;
-    let rows: Vec<_> = (0..count)
+    let mut rows: Vec<_> = (0..count)
         .map(|number| (row(0, number), Vec::new()))
         .collect();
+    let partial = |generation| {
+        let mut key = row(generation, 0);
+        key[0] = PARTIAL;
+        key
+    };
+    rows.extend([(partial(0), Vec::new()), (partial(1), Vec::new())]);
     put(&file, &rows).unwrap();
     put(&file, &[(row(1, 0), b"new".to_vec())]).unwrap();
     let gone = TableRecord::default().garbage_key(1);
@@ -72,12 +78,14 @@ fn rows_of_a_generation_that_is_gone_are_removed_little_by_little() {
             .count()
     };
     put(&file, &[(gone.clone(), Vec::new())]).unwrap();
-    assert_eq!(left(&file), 5);
+    assert_eq!(left(&file), 6);
     put(&file, &[]).unwrap();
     assert_eq!(left(&file), 0);
     let reader = file.read().unwrap();
     assert!(reader.get(&gone).unwrap().is_none());
     assert_eq!(reader.get(&row(1, 0)).unwrap().unwrap().value(), b"new");
+    let is_listed = |generation| reader.get(&partial(generation)).unwrap().is_some();
+    assert!(!is_listed(0) && is_listed(1));
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod feed;
 mod file;
 mod layout;
 mod overlay;
+mod partial;
 mod publishing;
 mod writer;
 
@@ -41,13 +42,14 @@ pub(crate) use publishing::Relisted;
 
 use super::capture::Point;
 use crate::config::settings::{MissingRows, RowStore as Settings};
-use crate::event::{Column, Filled, Lsn, ReplicaIdentity, Row};
+use crate::event::{Filled, Lsn, ReplicaIdentity, Row};
 use crate::pgoutput::{Relation, RelationColumn};
 use crate::postgres::{Patterns, TableLayout, TableName};
 use crate::step::Steps;
 use file::{Reader, TableRecord};
 use layout::Origin;
 use overlay::{Found, Overlay};
+use partial::unknown;
 use writer::Writer;
 
 /// What is committed is written at least this often.
@@ -93,6 +95,8 @@ pub(crate) struct Joining {
     pub(crate) reads: bool,
     /// Tables that have joined before, and are read.
     pub(crate) known: HashSet<u32>,
+    /// Tables of which a part has been read, and the rest is to be, whoever asked for it.
+    pub(crate) begun: HashSet<u32>,
 }
 
 /// A row as it was found: its columns as those of the present layout.
@@ -119,6 +123,8 @@ pub(crate) struct RowStore {
     recorded: Recorded,
     records: HashMap<u32, TableRecord>,
     tables: HashMap<u32, StoredTable>,
+    /// Tables that are read beside the stream: how many of their rows are listed as known in part.
+    partial: HashMap<u32, u64>,
     /// Entries below it are in the batch that is being published.
     sealed: Option<u64>,
     /// Entries below it may be written, and where the file stands then.
@@ -142,7 +148,8 @@ impl RowStore {
         steps: Steps,
     ) -> Result<RowStore, Error> {
         let reader = file.read()?;
-        Ok(RowStore {
+        let begun = joining.begun.clone();
+        let mut rows = RowStore {
             records: reader.tables()?,
             reader,
             writer: Writer::start(file, steps)?,
@@ -150,6 +157,7 @@ impl RowStore {
             released: (0, recorded.point()),
             recorded,
             tables: HashMap::new(),
+            partial: HashMap::new(),
             sealed: None,
             writing: None,
             wrote_at: Instant::now(),
@@ -157,7 +165,11 @@ impl RowStore {
             joining,
             key: Vec::new(),
             spare: Vec::new(),
-        })
+        };
+        for table in begun {
+            rows.keep_list(table)?;
+        }
+        Ok(rows)
     }
 
     /// Where the file stands.
@@ -257,7 +269,7 @@ impl RowStore {
 
     /// Rows of a table are about to be read that see all that has been streamed. Those that are stored are forgotten
     /// here if it was out of the publication, and not when they are read: what changes meanwhile is not among them.
-    pub(crate) fn expect(&mut self, table: &FedTable) {
+    pub(crate) fn expect(&mut self, table: &FedTable) -> Result<(), Error> {
         let (mut record, before) = self.take_record(table.id);
         let looked_at = Some(table.catalog.seen_at);
         if !record.publishing.meet(&table.through, looked_at) {
@@ -269,21 +281,31 @@ impl RowStore {
             stored.awaited = record.awaited;
         }
         self.give_record(table.id, record, &before);
+        self.keep_list(table.id)
     }
 
-    /// Begins to store rows of a table that were read, and have their place where the stream is; `last`: of all that it
-    /// has, these are the last.
-    pub(crate) fn begin_feed(&mut self, mut table: FedTable, last: bool) {
+    /// Begins to store rows of a table that were read, and have their place where the stream is.
+    pub(crate) fn begin_feed(&mut self, mut table: FedTable) {
         let (mut record, before) = self.take_record(table.id);
         record.publishing.settle();
         if let Some(garbage) = table.meet(&mut record, true) {
             let nothing = |_: &mut Vec<u8>| {};
             self.overlay.put(&garbage, Some(nothing));
+            self.forget_list(table.id);
         }
-        record.awaited &= !last;
         let stored = StoredTable::new(&record, table.captured);
         self.tables.insert(table.id, stored);
         self.give_record(table.id, record, &before);
+    }
+
+    /// All rows of a table are stored.
+    pub(crate) fn end_feed(&mut self, table: u32) {
+        let (mut record, before) = self.take_record(table);
+        record.awaited = false;
+        if let Some(stored) = self.tables.get_mut(&table) {
+            stored.awaited = false;
+        }
+        self.give_record(table, record, &before);
     }
 
     /// A table's record, and what it was.
@@ -316,6 +338,7 @@ impl RowStore {
         let nothing = |_: &mut Vec<u8>| {};
         let garbage = record.forget_rows(table);
         self.overlay.put(&garbage, Some(nothing));
+        self.forget_list(table);
     }
 
     /// Whether a relation's rows are stored.
@@ -372,8 +395,7 @@ impl RowStore {
         let columns = table.columns;
         let unknown = {
             let row = StoredRow::new(&bytes, columns)?;
-            let mut values = row.into_columns().zip(&table.captured);
-            values.position(|(value, captured)| *captured && value == Column::Unchanged)
+            unknown(row, &table.captured)
         };
         Ok(Some(OldRow {
             bytes,
@@ -399,17 +421,21 @@ impl RowStore {
     }
 
     /// Stores a row; `false` if it lacks its key.
-    pub(crate) fn put(&mut self, relation: u32, row: impl Row) -> bool {
+    pub(crate) fn put(&mut self, relation: u32, row: impl Row) -> Result<bool, Error> {
         let Some(table) = self.tables.get(&relation) else {
-            return true;
+            return Ok(true);
         };
         self.key.clear();
         if !table.write_key(relation, row, &mut self.key) {
-            return false;
+            return Ok(false);
         }
         let write = |out: &mut Vec<u8>| entry::write_row(table.layout, row, &table.captured, out);
         self.overlay.put(&self.key, Some(write));
-        true
+        if self.partial.contains_key(&relation) {
+            let partial = unknown(row, &table.captured).is_some();
+            self.list(relation, partial)?;
+        }
+        Ok(true)
     }
 
     /// Fills what is not known of the stored row with the key of `read` from it, if there is one.
@@ -419,23 +445,26 @@ impl RowStore {
         };
         if stored.unknown.is_some() {
             let (new, old) = (stored.row()?, read);
-            self.put(relation, Filled { new, old });
+            self.put(relation, Filled { new, old })?;
+        } else {
+            self.unlist(relation, read)?;
         }
         self.recycle(Some(stored));
         Ok(())
     }
 
     /// Removes the row with that key; `false` if it lacks it.
-    pub(crate) fn remove(&mut self, relation: u32, row: impl Row) -> bool {
+    pub(crate) fn remove(&mut self, relation: u32, row: impl Row) -> Result<bool, Error> {
         let Some(table) = self.tables.get(&relation) else {
-            return true;
+            return Ok(true);
         };
         self.key.clear();
         if !table.write_key(relation, row, &mut self.key) {
-            return false;
+            return Ok(false);
         }
         self.overlay.put(&self.key, None::<fn(&mut Vec<u8>)>);
-        true
+        self.list(relation, false)?;
+        Ok(true)
     }
 
     /// Whether two rows have the same key.
@@ -575,7 +604,7 @@ impl StoredTable {
 
     /// Appends a row's key; `false` if it lacks a column of it.
     fn write_key(&self, relation: u32, row: impl Row, key: &mut Vec<u8>) -> bool {
-        entry::write_prefix(relation, self.generation, key);
+        entry::write_prefix(entry::ROWS, relation, self.generation, key);
         entry::write_key(row, &self.identity, key)
     }
 

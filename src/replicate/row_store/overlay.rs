@@ -118,6 +118,16 @@ impl Overlay {
         }
     }
 
+    /// Keys that begin so and have a value, in no order.
+    pub(super) fn keys(&self, prefix: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let last = self.entries.iter().filter(|entry| {
+            let is_last = entry.superseded.is_none();
+            is_last && entry.value_end.is_some()
+        });
+        let keys = last.filter_map(|entry| self.bytes.get(entry.key.clone()));
+        keys.filter(move |key| key.starts_with(prefix))
+    }
+
     /// The changes below that entry, each key's last one.
     pub(super) fn until(&self, number: u64) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let entries = self.entries.get(..self.index(number)).unwrap_or_default();
@@ -198,12 +208,16 @@ mod tests {
         assert_eq!(overlay.get(b"a"), Found::Removed);
         assert_eq!(overlay.get(b"b"), Found::Value(b"2"));
         assert_eq!(overlay.get(b"c"), Found::Nothing);
+        put(&mut overlay, "bc", Some("3"));
+        assert_eq!(overlay.keys(b"b").collect::<Vec<_>>(), [&b"b"[..], b"bc"]);
+        assert_eq!(overlay.keys(b"a").count(), 0, "it is removed");
+        put(&mut overlay, "bc", None);
         let written: Vec<_> = overlay.until(sealed).collect();
         assert_eq!(written, [(&b"b"[..], Some(&b"1"[..])), (&b"a"[..], None)]);
         overlay.forget_until(sealed);
         assert_eq!(overlay.get(b"a"), Found::Nothing);
         assert_eq!(overlay.get(b"b"), Found::Value(b"2"));
-        assert_eq!(overlay.bytes(), 2 + size_of::<Entry>());
+        assert_eq!(overlay.bytes(), 7 + 3 * size_of::<Entry>());
         assert_eq!(overlay.bytes_from(overlay.end()), 0);
     }
 

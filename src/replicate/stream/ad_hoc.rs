@@ -79,9 +79,14 @@ impl Stream {
         if self.is_stopped() {
             self.ad_hoc.stopped()?;
         }
-        let window = self.capture.window();
-        if let Some(watched) = self.ad_hoc.proceed(window, resume, now, now_us)? {
-            self.expect_rows().await;
+        for table in self.ad_hoc.take_unread() {
+            if let Some(rows) = self.capture.rows() {
+                rows.drop_list(table);
+            }
+        }
+        let beside = self.capture.beside();
+        if let Some(watched) = self.ad_hoc.proceed(beside, resume, now, now_us)? {
+            self.expect_rows().await?;
             self.capture.watch(watched);
             self.steps.at("ad-hoc.ordered");
         }
@@ -89,11 +94,12 @@ impl Stream {
     }
 
     /// Has the row store expect the rows that are read from here on.
-    async fn expect_rows(&mut self) {
+    async fn expect_rows(&mut self) -> Result<(), Error> {
         if let (Some(table), Some(rows)) = (self.ad_hoc.stored_table(), self.capture.rows()) {
             relist(&self.relistings, rows, table.id, &table.through).await;
-            rows.expect(table);
+            rows.expect(table)?;
         }
+        Ok(())
     }
 
     /// Stores the rows that are held, if they may be published from here on.

@@ -17,7 +17,7 @@ use crate::starts::content::{Content, assert_ended};
 use crate::support::{self, Tidewater, until};
 
 /// Runs `tidewater snapshot` with those arguments and `--json`; what it printed.
-fn snapshot(arguments: &[&str], config: &str) -> Value {
+pub(crate) fn snapshot(arguments: &[&str], config: &str) -> Value {
     let arguments = [&["snapshot"], arguments, &["--json"]].concat();
     let ended = Tidewater::run(&arguments, config);
     assert_eq!(ended.code(), Some(0), "{}{}", ended.output, ended.log);

@@ -32,7 +32,7 @@ const CHANGES: &str = "update late{t} set n = n + 1 where id % 2 = 0;
                        delete from late{t} where id % 17 = 0";
 
 /// Twins of which the first table is published, by name.
-async fn twins(name: &str) -> Twins {
+pub(super) async fn twins(name: &str) -> Twins {
     let scene = Scene::new(name, "create table t (id bigint primary key)").await;
     let publish = format!("create publication {} for table t", scene.name);
     scene.sql(&publish).await;
@@ -44,7 +44,7 @@ async fn twins(name: &str) -> Twins {
 }
 
 /// Makes tables that nobody publishes yet.
-async fn create(twins: &Twins) {
+pub(super) async fn create(twins: &Twins) {
     twins.run(LATE).await;
     twins
         .scene
@@ -52,17 +52,17 @@ async fn create(twins: &Twins) {
         .await;
 }
 
-fn config(twins: &Twins) -> String {
+pub(super) fn config(twins: &Twins) -> String {
     let more = "publication_interval = \"100ms\"\nsnapshot_rows_per_second = 2000\n[kafka]";
     twins.config().replace("[kafka]", more)
 }
 
-const ADD: &str = "add table late, late_full";
+pub(super) const ADD: &str = "add table late, late_full";
 const LOCK: &str = "select pg_advisory_xact_lock(7)";
 const DROP: &str = "drop table late, late_full";
 
 /// Both twins join between two transactions of the load, each of which writes to both.
-async fn join(twins: &Twins) {
+pub(super) async fn join(twins: &Twins) {
     let add = format!("alter publication {} {ADD}", twins.scene.name);
     let sql = format!("begin; {LOCK}; {add}; commit");
     twins.scene.sql(&sql).await;
@@ -82,14 +82,14 @@ async fn out_and_in(twins: &Twins, between: &str) {
 }
 
 /// The end of the source's log.
-async fn now(twins: &Twins) -> Lsn {
+pub(super) async fn now(twins: &Twins) -> Lsn {
     let sql = "select pg_current_wal_insert_lsn()::text";
     let row = twins.scene.database.query_one(sql, &[]).await.unwrap();
     row.get::<_, &str>(0).parse().unwrap()
 }
 
 /// Updates and deletes of a table by key, in their order, each with the place of its commit.
-fn changes(twins: &Twins, table: &str) -> BTreeMap<String, Vec<(Lsn, Value)>> {
+pub(super) fn changes(twins: &Twins, table: &str) -> BTreeMap<String, Vec<(Lsn, Value)>> {
     let mut changes: BTreeMap<String, Vec<(Lsn, Value)>> = BTreeMap::new();
     for record in twins.scene.records(table) {
         let (Some(key), Some(value)) = (record.key, record.value) else {
@@ -116,7 +116,7 @@ fn is_part(part: &Value, whole: &Value) -> bool {
 
 /// Whatever changes show of a row is true, and from there on they show all of it. How many there are, and how many of
 /// them do not show all.
-fn assert_true(twins: &Twins, whole_from: Lsn) -> (usize, usize) {
+pub(super) fn assert_true(twins: &Twins, whole_from: Lsn) -> (usize, usize) {
     let (stored, full) = (changes(twins, "late"), changes(twins, "late_full"));
     let (mut count, mut partly) = (0, 0);
     assert!(stored.keys().eq(full.keys()), "other keys");

@@ -5,6 +5,7 @@ mod altered;
 mod histories;
 mod joined;
 mod kills;
+mod moved;
 mod refusals;
 
 use std::collections::BTreeMap;

@@ -75,21 +75,26 @@ fn tables_are_read_one_after_the_other_and_all_of_it_is_recorded() {
     );
     requests.looked_up("a", vec![found(7, "x"), found(5, "y"), found(6, "x")], 4);
     assert_eq!(table(requests.next(5)), Some(("a".to_owned(), 7)));
-    requests.chunk_published("a", 7, at(10), Some(vec!["k".to_owned()]), 50, 5);
+    requests.chunk_published("a", 7, at(10), Left::From(vec!["k".to_owned()]), 50, 5);
     assert_eq!(requests.reached("a", 7), Some(vec!["k".to_owned()]));
     let records = reopened(&mut requests, &mut recorded);
     assert_eq!(records, requests.records);
 
-    requests.chunk_published("a", 7, at(10), None, 30, 6);
+    requests.chunk_published("a", 7, at(10), Left::Listed, 20, 6);
+    assert_eq!(requests.reached("a", 7), None);
+    let records = reopened(&mut requests, &mut recorded);
+    assert!(Requests::new(records).has_passed("a", 7));
+    requests.chunk_published("a", 7, at(10), Left::Nothing, 10, 6);
+    assert!(!requests.has_passed("a", 7));
     assert_eq!(
         requests.table_finished("a", 7, 6),
         None,
         "its topic has another table"
     );
     assert!(!requests.is_wanted("a", 7) && requests.is_wanted("a", 5));
-    requests.chunk_published("a", 5, at(20), None, 3, 7);
+    requests.chunk_published("a", 5, at(20), Left::Nothing, 3, 7);
     assert_eq!(requests.table_finished("a", 5, 7), Some(at(20)));
-    requests.chunk_published("a", 6, at(8), None, 3, 8);
+    requests.chunk_published("a", 6, at(8), Left::Nothing, 3, 8);
     assert_eq!(
         requests.table_finished("a", 6, 8),
         Some(at(8)),
@@ -129,6 +134,24 @@ fn a_request_is_paused_resumed_and_cancelled_at_any_time() {
     requests.take_up(Command::Resume { id: id() }, 1);
     assert_eq!(state(&requests, "a"), RequestState::Cancelled);
     assert_eq!(requests.next(1), None);
+}
+
+#[test]
+fn a_table_is_left_when_no_request_has_begun_with_it() {
+    let left = |id: &str| Command::Cancel { id: id.to_owned() };
+    let mut requests = Requests::new(AdHocRecords::default());
+    for id in ["a", "b"] {
+        requests.take_up(start(id), 1);
+        requests.looked_up(id, vec![found(7, "x"), found(8, "y")], 1);
+        requests.chunk_published(id, 7, at(10), Left::Listed, 3, 1);
+    }
+    requests.take_up(left("a"), 2);
+    assert_eq!(requests.take_unread(), [8], "b reads the other one still");
+    requests.chunk_published("b", 7, at(10), Left::Nothing, 3, 3);
+    requests.table_finished("b", 7, 3);
+    assert_eq!(requests.take_unread(), [7]);
+    requests.take_up(left("b"), 4);
+    assert_eq!(requests.take_unread(), [7, 8]);
 }
 
 #[test]

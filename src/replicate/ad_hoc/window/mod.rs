@@ -39,8 +39,6 @@ pub(crate) enum Again {
     Crowded,
     /// A change did not carry the key.
     KeyMissing,
-    /// A row took the place of another one, and the row store does not know all of it.
-    Partly,
 }
 
 /// A chunk as it was read.
@@ -95,7 +93,7 @@ struct Changes {
 enum What {
     /// The row of that key is a newer one.
     Newer(Range<usize>),
-    /// It is another one, which had another key.
+    /// It is another one: a new one, or one that had another key.
     Other(Range<usize>),
     Truncated,
 }
@@ -141,8 +139,9 @@ impl Window {
         });
     }
 
-    /// The row of that key was changed by the transaction that began last; `moved`: it had another key before.
-    pub(crate) fn changed(&mut self, key: &[u8], moved: bool) {
+    /// The row of that key was changed by the transaction that began last; `other`: it is not the one that had the key
+    /// before.
+    pub(crate) fn changed(&mut self, key: &[u8], other: bool) {
         let Some(xid) = self.streamed.back() else {
             return;
         };
@@ -152,7 +151,7 @@ impl Window {
                 let start = changes.bytes.len();
                 changes.bytes.extend_from_slice(key);
                 let key = start..changes.bytes.len();
-                let what = if moved {
+                let what = if other {
                     What::Other(key)
                 } else {
                     What::Newer(key)
@@ -165,7 +164,7 @@ impl Window {
             }
             Stage::Holding { rows, visible, .. } => {
                 if visible.sees(*xid) {
-                } else if moved {
+                } else if other {
                     rows.forget(key);
                 } else {
                     rows.take_out(key);
