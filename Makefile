@@ -1,7 +1,7 @@
 # Everything a newcomer needs. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix soak many volume bench fuzz fmt lint clean install
+.PHONY: help demo test matrix soak many volume bench fuzz console fmt lint clean install
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ bench: install ## Measure; BENCH=drain|snapshot|latency|gateway|encode|decode|ty
 
 fuzz: ## Look for bytes that a parser does not survive; FUZZ_SECONDS=600 for each target
 	@scripts/fuzz
+
+console: ## Check and build the console's page, which is committed; needs node 20 and npm
+	cd console && npm ci --no-audit --no-fund && npm run check && npm run build
 
 fmt: ## Format the code
 	cargo fmt

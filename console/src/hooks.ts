@@ -9,16 +9,25 @@ export interface Asked<T> {
   answer: T | null;
   problem: Problem | null;
   again: () => void;
+  /** Takes `answer` for the server's, until that gives another. */
+  put: (answer: T) => void;
+}
+
+export interface Asking<T> {
+  /** What the question is about: the answer to another one is not shown. */
+  key: string;
+  /** The connection that it is asked over: over a new one it is asked again, and the old answer stays meanwhile. */
+  generation: number;
+  read: (signal: AbortSignal) => Promise<T>;
+  /** Null: never again by itself. */
+  everyMs: number | null;
 }
 
 /** After a failure it is asked again this soon. */
 const RETRY_MS = 3_000;
 
-/**
- * Asks `read`, again every `everyMs` (null: never by itself), at once when `key` changes, and soon after a failure. While
- * the page is hidden it rests.
- */
-export function useAsked<T>(key: string, read: (signal: AbortSignal) => Promise<T>, everyMs: number | null): Asked<T> {
+/** Asks, again and again, and soon after a failure. While the page is hidden it rests. */
+export function useAsked<T>({ key, generation, read, everyMs }: Asking<T>): Asked<T> {
   const [state, setState] = useState<{ key: string; answer: T | null; problem: Problem | null }>({
     key,
     answer: null,
@@ -30,7 +39,7 @@ export function useAsked<T>(key: string, read: (signal: AbortSignal) => Promise<
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const next = (milliseconds: number | null) => {
-      if (milliseconds !== null) timer = setTimeout(ask, milliseconds);
+      if (milliseconds !== null && !abort.signal.aborted) timer = setTimeout(ask, milliseconds);
     };
     const ask = () => {
       if (document.hidden) return next(RETRY_MS);
@@ -54,13 +63,14 @@ export function useAsked<T>(key: string, read: (signal: AbortSignal) => Promise<
       clearTimeout(timer);
     };
     // `read` is made anew by each drawing; `key` says when it means something else.
-  }, [key, turn, everyMs]);
+  }, [key, generation, turn, everyMs]);
 
   const current = state.key === key;
   return {
     answer: current ? state.answer : null,
     problem: current ? state.problem : null,
     again: () => setTurn((value) => value + 1),
+    put: (answer) => setState({ key, answer, problem: null }),
   };
 }
 

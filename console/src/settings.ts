@@ -1,6 +1,6 @@
 // Theme, zone, and the keys that work everywhere.
 
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import type { Range } from "./api.ts";
 import type { Zone } from "./format.ts";
 import { applyTheme, chosenTheme, chosenZone, rememberZone, systemTheme, type Theme } from "./preferences.ts";
@@ -58,24 +58,30 @@ const RANGE_KEYS: Record<string, Range> = { "1": "1h", "2": "24h", "3": "7d" };
 
 /** Single keys, while nobody types and no dialog is open. */
 export function useShortcuts(resting: boolean, shortcuts: Shortcuts): void {
+  // One listener for good, which asks for the latest: a key pressed right after a dialog has closed is not lost.
+  const latest = useRef({ resting, shortcuts });
+  latest.current = { resting, shortcuts };
   useEffect(() => {
-    if (resting) return undefined;
-    const pressed = (event: KeyboardEvent) => {
-      const { target, key } = event;
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
-      if (target instanceof Element && target.closest("input, select, textarea, dialog") !== null) return;
-      const range = RANGE_KEYS[key];
-      const place = PLACES[key];
-      if (key === "?") shortcuts.onHelp();
-      else if (key === "k") shortcuts.onKey();
-      else if (key === "t") shortcuts.onTheme();
-      else if (key === "z") shortcuts.onZone();
-      else if (range !== undefined) shortcuts.onRange(range);
-      else if (place !== undefined) document.querySelector<HTMLElement>(place)?.focus();
-      else return;
-      event.preventDefault();
+    const listener = (event: KeyboardEvent) => {
+      if (!latest.current.resting) pressed(event, latest.current.shortcuts);
     };
-    addEventListener("keydown", pressed);
-    return () => removeEventListener("keydown", pressed);
-  });
+    addEventListener("keydown", listener);
+    return () => removeEventListener("keydown", listener);
+  }, []);
+}
+
+function pressed(event: KeyboardEvent, shortcuts: Shortcuts): void {
+  const { target, key } = event;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (target instanceof Element && target.closest("input, select, textarea, dialog") !== null) return;
+  const range = RANGE_KEYS[key];
+  const place = PLACES[key];
+  if (key === "?") shortcuts.onHelp();
+  else if (key === "k") shortcuts.onKey();
+  else if (key === "t") shortcuts.onTheme();
+  else if (key === "z") shortcuts.onZone();
+  else if (range !== undefined) shortcuts.onRange(range);
+  else if (place !== undefined) document.querySelector<HTMLElement>(place)?.focus();
+  else return;
+  event.preventDefault();
 }

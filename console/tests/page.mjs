@@ -21,6 +21,12 @@ if (url === undefined) {
   process.exit(2);
 }
 
+/** What went wrong, without the colours of a terminal. */
+function told(error) {
+  const text = String(error?.message ?? error).replaceAll(/\u001b\[\d*m/g, "");
+  return text.replaceAll(/^/gm, "        ");
+}
+
 const harness = new Harness();
 const browser = await chromium.launch(BROWSER);
 const context = await browser.newContext({ viewport: { width: 1440, height: 1000 }, colorScheme: "dark" });
@@ -37,7 +43,7 @@ for (const [name, run] of CASES) {
     console.log(`ok      ${name}`);
   } catch (error) {
     failed += 1;
-    console.log(`failed  ${name}\n${String(error?.message ?? error).replaceAll(/^/gm, "        ")}`);
+    console.log(`failed  ${name}\n${told(error)}`);
   }
 }
 

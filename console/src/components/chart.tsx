@@ -117,8 +117,8 @@ function Readout({ slot, last, zone }: { slot: Slot | undefined; last: boolean; 
         </dd>
       </div>
       <div>
-        <dt>sold</dt>
-        <dd class="num">{count(hour.units)} units</dd>
+        <dt>units sold</dt>
+        <dd class="num">{count(hour.units)}</dd>
       </div>
       <div class={hour.stockout_seconds > 0 ? "out" : ""}>
         <dt>out for</dt>
@@ -154,6 +154,11 @@ function Axes({ scales, series, zone }: { scales: Scales; series: Series; zone: 
           </text>
         </g>
       ))}
+      {times
+        .filter(({ strong }) => strong)
+        .map(({ at }) => (
+          <line key={at} x1={x(at)} x2={x(at)} y1={NAME} y2={scales.unitsBottom} class="midnight" />
+        ))}
       {times.map(({ at, text, strong }) => (
         <text key={at} x={x(at)} y={scales.height - 4} text-anchor="middle" class={strong ? "strong" : ""}>
           {x(at) > LEFT + 12 && x(at) < end - 12 ? text : ""}

@@ -27,7 +27,7 @@ interface CoverProps {
 
 export const CoverSection = memo(function CoverSection({ cover, chosen, onChoose }: CoverProps) {
   return (
-    <Section id="cover" title="Stock cover" note={cover !== null && <Legend cover={cover} />}>
+    <Section id="cover" title="Stock cover" note={cover !== null && cover.stores.length > 0 && <Legend cover={cover} />}>
       {cover === null ? (
         <Loading text="waiting for the first levels" />
       ) : cover.stores.length === 0 ? (

@@ -124,15 +124,16 @@ function Freshness({ pipeline, connection }: { pipeline: Pipeline | null; connec
   );
 }
 
-/** Says that what is seen is old, and since when; it takes no room while all is well. */
+/** Says that what is seen is old, and since when; it stands over the page, so that nothing moves. */
 export function Lost({ connection, zone }: { connection: Connection; zone: Zone }) {
   const lost = connection.kind === "lost";
   const now = useNow(lost);
   if (connection.kind !== "lost") return null;
+  const seconds = Math.max(0, Math.round((now - connection.since) / 1000));
   return (
-    <p id="lost" class="lost" role="alert">
+    <p id="lost" role="alert">
       <Mark shape="triangle" /> not connected since <span class="num">{clock(connection.since, zone)}</span> (
-      <span class="num">{duration(Math.max(0, Math.round((now - connection.since) / 1000)))}</span>): what you see is from
+      <span class="num">{seconds < 120 ? `${seconds} s` : duration(seconds)}</span>): what you see is from
       then. Connecting again by itself.
     </p>
   );

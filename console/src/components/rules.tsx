@@ -21,14 +21,12 @@ type Editing = { rule: number; column: Column } | "new" | null;
 const EVERY_MS = 15_000;
 
 export const RulesSection = memo(function RulesSection({ generation, askKey }: RulesProps) {
-  const asked = useAsked(`${generation}`, readRules, EVERY_MS);
+  const asked = useAsked({ key: "rules", generation, read: readRules, everyMs: EVERY_MS });
   const [editing, setEditing] = useState<Editing>(null);
-  const [last, setLast] = useState<Rule[] | null>(null);
-  if (asked.answer !== null && asked.answer !== last) setLast(asked.answer);
-  const rules = asked.answer ?? last;
+  const rules = asked.answer;
 
   const saved = (rule: Rule) => {
-    setLast((before) => [...(before ?? []).filter(({ rule_id }) => rule_id !== rule.rule_id), rule]);
+    asked.put([...(rules ?? []).filter(({ rule_id }) => rule_id !== rule.rule_id), rule]);
     setEditing(null);
     asked.again();
   };
@@ -53,7 +51,7 @@ export const RulesSection = memo(function RulesSection({ generation, askKey }: R
       {rules === null ? (
         asked.problem === null && <Loading text="reading the rules" />
       ) : rules.length === 0 && editing !== "new" ? (
-        <Empty text="Who earns a code is a row here. There is none yet." />
+        <Empty text="Who earns a code is a row here, of the table promotion_rule. There is none yet: add one with a key, or in psql." command="insert into promotion_rule (name) values ('premium overstock');" />
       ) : (
         <div class="table-scroll">
           <table class="rules-table" role="table">

@@ -30,13 +30,13 @@ const EVERY_MS = 5_000;
 export const SeriesSection = memo(function SeriesSection(props: SeriesProps) {
   const { cell, range, zone, generation } = props;
   const [asTable, setAsTable] = useState(false);
-  const key = cell === null ? "" : `${cell.store} ${cell.product} ${range} ${generation}`;
-  const asked = useAsked<Series | null>(
-    key,
-    (signal) => (cell === null ? Promise.resolve(null) : readSeries(cell.store, cell.product, range, signal)),
-    cell === null ? null : EVERY_MS,
-  );
-  const series = useLatest(asked.answer, cell, range);
+  const asked = useAsked<Series | null>({
+    key: cell === null ? "" : `${cell.store} ${cell.product} ${range}`,
+    generation,
+    read: (signal) => (cell === null ? Promise.resolve(null) : readSeries(cell.store, cell.product, range, signal)),
+    everyMs: cell === null ? null : EVERY_MS,
+  });
+  const series = asked.answer;
 
   useEffect(() => {
     if (series !== null && props.level !== null && props.level !== series.level) asked.again();
@@ -67,15 +67,6 @@ export const SeriesSection = memo(function SeriesSection(props: SeriesProps) {
     </Section>
   );
 });
-
-/** The last answer for what is chosen, kept over a reconnection so that the chart does not vanish and come back. */
-function useLatest(answer: Series | null, cell: Cell | null, range: Range): Series | null {
-  const [kept, setKept] = useState<Series | null>(answer);
-  if (answer !== null && answer !== kept) setKept(answer);
-  const current = answer ?? kept;
-  const fits = current?.store_id === cell?.store && current?.product_id === cell?.product && current?.range === range;
-  return fits ? current : null;
-}
 
 function Drawn({ series, zone, asTable }: { series: Series; zone: Zone; asTable: boolean }) {
   const found = slots(series);

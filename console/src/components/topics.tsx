@@ -20,10 +20,8 @@ const TOPICS_EVERY_MS = 10_000;
 const EVENTS_EVERY_MS = 3_000;
 
 export const TopicsSection = memo(function TopicsSection({ topic, zone, generation, onTopic }: TopicsProps) {
-  const asked = useAsked(`${generation}`, readTopics, TOPICS_EVERY_MS);
-  const [last, setLast] = useState<Topic[] | null>(null);
-  if (asked.answer !== null && asked.answer !== last) setLast(asked.answer);
-  const topics = asked.answer ?? last;
+  const asked = useAsked({ key: "topics", generation, read: readTopics, everyMs: TOPICS_EVERY_MS });
+  const topics = asked.answer;
   const chosen = topic ?? topics?.find(({ name }) => name.endsWith(".inventory"))?.name ?? topics?.[0]?.name ?? null;
   return (
     <Section id="topics" title="Topics" note={chosen !== null && <code>tidewater tail {chosen}</code>}>
@@ -35,7 +33,7 @@ export const TopicsSection = memo(function TopicsSection({ topic, zone, generati
       ) : (
         <div class="topics-body">
           <TopicList topics={topics} chosen={chosen} onTopic={onTopic} />
-          {chosen !== null && <Events key={`${chosen} ${generation}`} topic={chosen} zone={zone} />}
+          {chosen !== null && <Events key={chosen} topic={chosen} zone={zone} generation={generation} />}
         </div>
       )}
     </Section>
@@ -59,10 +57,15 @@ function TopicList({ topics, chosen, onTopic }: { topics: Topic[]; chosen: strin
   );
 }
 
-function Events({ topic, zone }: { topic: string; zone: Zone }) {
+function Events({ topic, zone, generation }: { topic: string; zone: Zone; generation: number }) {
   const [open, setOpen] = useState<string | null>(null);
   // While somebody reads an event the list stands still.
-  const asked = useAsked<TopicEvent[]>(topic, (signal) => readTopic(topic, signal), open === null ? EVENTS_EVERY_MS : null);
+  const asked = useAsked<TopicEvent[]>({
+    key: topic,
+    generation,
+    read: (signal) => readTopic(topic, signal),
+    everyMs: open === null ? EVENTS_EVERY_MS : null,
+  });
   const [held, setHeld] = useState<TopicEvent[] | null>(null);
   const events = open === null ? asked.answer : (held ?? asked.answer);
   const toggle = (event: TopicEvent) => {

@@ -17,7 +17,12 @@ interface WhyProps {
 }
 
 export function WhyDialog({ promotion, zone, onClose }: WhyProps) {
-  const { answer, problem } = useAsked<Why>(promotion, (signal) => readWhy(promotion, signal), null);
+  const { answer, problem } = useAsked<Why>({
+    key: promotion,
+    generation: 0,
+    read: (signal) => readWhy(promotion, signal),
+    everyMs: null,
+  });
   return (
     <Dialog id="why" title={answer === null ? "Why" : `Why ${answer.code.code}`} onClose={onClose}>
       {problem !== null && <Trouble problem={problem} />}

@@ -10,7 +10,7 @@ import { Empty, Loading, Section, Trouble } from "./section.tsx";
 
 /** The server sends this by itself; asked for only until it has. */
 export const WorthSection = memo(function WorthSection({ live, generation }: { live: Worth | null; generation: number }) {
-  const asked = useAsked(`${generation}`, readWorth, null);
+  const asked = useAsked({ key: "worth", generation, read: readWorth, everyMs: null });
   const worth = live ?? asked.answer;
   const arms = ordered(worth?.arms ?? []);
   return (
