@@ -52,8 +52,8 @@ export function levelOf(slot: Slot, last: boolean, level: number | null): number
   return last && level !== null ? level : slot.hour.closing;
 }
 
-/** A step line of levels, broken where none is known. */
-export function stepPath(found: Slot[], level: number | null, x: Scale, y: Scale): string {
+/** A step line of levels, broken where none is known, up to `now`: the last hour is not over. */
+export function stepPath(found: Slot[], level: number | null, now: number, x: Scale, y: Scale): string {
   let path = "";
   let pen = false;
   found.forEach((slot, index) => {
@@ -64,7 +64,7 @@ export function stepPath(found: Slot[], level: number | null, x: Scale, y: Scale
     }
     const height = y(value).toFixed(1);
     path += pen ? `V${height}` : `M${x(slot.from).toFixed(1)} ${height}`;
-    path += `H${x(slot.until).toFixed(1)}`;
+    path += `H${x(Math.min(slot.until, Math.max(slot.from, now))).toFixed(1)}`;
     pen = true;
   });
   return path;

@@ -4,6 +4,19 @@
 import type { Cover, CoverCell } from "./api.ts";
 import { count, days } from "./format.ts";
 
+/** The same with stores and products in the order of their ids: in that of their sales they would change places. */
+export function arranged(cover: Cover): Cover {
+  const order = (ids: number[]) => ids.map((_, index) => index).sort((left, right) => (ids[left] ?? 0) - (ids[right] ?? 0));
+  const rows = order(cover.stores);
+  const columns = order(cover.products);
+  return {
+    ...cover,
+    stores: rows.map((row) => cover.stores[row] ?? 0),
+    products: columns.map((column) => cover.products[column] ?? 0),
+    cells: rows.map((row) => columns.map((column) => cover.cells[row]?.[column] ?? null)),
+  };
+}
+
 /** Steps of the ramp, least stock first. `still` is stock that nothing was sold of in seven days. */
 export type Step = "out" | "low" | "fair" | "high" | "still" | "none";
 

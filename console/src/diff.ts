@@ -14,6 +14,20 @@ export function valueText(value: unknown): string {
   return typeof value === "string" ? value : (JSON.stringify(value) ?? "null");
 }
 
+/** A key in words: `store_id 3, product_id 12`. */
+export function keyText(key: unknown): string {
+  if (key === null) return "";
+  if (typeof key !== "object" || Array.isArray(key)) return valueText(key);
+  return Object.entries(key)
+    .map(([column, value]) => `${column} ${valueText(value)}`)
+    .join(", ");
+}
+
+/** Whether the key says this column already. */
+export function inKey(key: unknown, column: string): boolean {
+  return typeof key === "object" && key !== null && column in key;
+}
+
 /** Columns in the order of `after`, then those that only `before` has. */
 export function diff(before: Columns | null, after: Columns | null): ColumnChange[] {
   const names = [...new Set([...Object.keys(after ?? {}), ...Object.keys(before ?? {})])];

@@ -1,6 +1,7 @@
 // What the server tells without being asked: the state that its events make, and the connection that they come over.
 
 import type { Code, Cover, Pipeline, Worth } from "./api.ts";
+import { arranged } from "./cover.ts";
 
 /** One server-sent event. */
 export type LiveEvent =
@@ -13,7 +14,7 @@ export type Connection = { kind: "connecting" } | { kind: "live" } | { kind: "lo
 
 export interface Live {
   connection: Connection;
-  /** Rises with each connection, so that what was asked for over an earlier one is asked for again. */
+  /** Rises when a lost connection is back: what was asked for before is asked for again. */
   generation: number;
   pipeline: Pipeline | null;
   cover: Cover | null;
@@ -49,7 +50,7 @@ export function applied(live: Live, events: LiveEvent[]): Live {
       case "pipeline":
         return { ...state, pipeline: event.data };
       case "cover":
-        return { ...state, cover: event.data };
+        return { ...state, cover: arranged(event.data) };
       case "codes":
         return { ...state, codes: mergeCodes(state.codes, event.data.codes) };
       case "worth":
@@ -98,7 +99,8 @@ export function follow(show: (live: Live) => void): () => void {
     silence = setTimeout(lost, SILENCE_MAX_MS);
     if (live.connection.kind === "live") return;
     retryMs = RETRY_FIRST_MS;
-    set({ ...live, connection: { kind: "live" }, generation: live.generation + 1 });
+    const again = live.connection.kind === "lost" ? 1 : 0;
+    set({ ...live, connection: { kind: "live" }, generation: live.generation + again });
   };
 
   const received = (event: LiveEvent) => {

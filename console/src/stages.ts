@@ -19,6 +19,14 @@ export function severityOf({ condition, waiting_seconds }: Pick<Stage, "conditio
 
 export type Shape = "disc" | "ring" | "triangle" | "cross" | "half" | "question";
 
+/**
+ * What the stage did in the last while. One that works on a trickle has nothing waiting at most moments that it is asked;
+ * its box would change its look twice a second.
+ */
+export function settled({ condition, rate }: Pick<Stage, "condition" | "rate">): Condition {
+  return condition === "idle" && rate !== null && rate > 0 ? "working" : condition;
+}
+
 /** State is shown by shape too: idle and stuck never look alike, in any colour. */
 export function shapeOf(condition: Condition, severity: Severity): Shape {
   if (condition === "failed") return "cross";

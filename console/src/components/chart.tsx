@@ -196,7 +196,7 @@ function Levels({ series, slots, scales: { x, level, levelBottom } }: { series: 
           </g>
         );
       })}
-      <path class="step" d={stepPath(slots, series.level, x, level)} />
+      <path class="step" d={stepPath(slots, series.level, Date.now(), x, level)} />
     </g>
   );
 }

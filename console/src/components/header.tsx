@@ -95,7 +95,8 @@ function Services({ pipeline }: { pipeline: Pipeline | null }) {
         return (
           <li key={name} class={`service ${word}`} title={service?.detail ?? "nothing heard yet"}>
             <span class="service-name">{name}</span>{" "}
-            <Mark shape={word === "ok" ? "disc" : word === "down" ? "triangle" : "question"} /> {word}
+            <Mark shape={word === "ok" ? "disc" : word === "down" ? "triangle" : "question"} />{" "}
+            <span class={word === "unknown" ? "hidden" : ""}>{word}</span>
             {word === "down" && <span class="service-detail">{service?.detail}</span>}
           </li>
         );

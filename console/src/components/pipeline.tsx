@@ -2,7 +2,7 @@
 
 import type { Latency, Pipeline, Stage } from "../api.ts";
 import { duration, rate } from "../format.ts";
-import { severityOf, shapeOf, thicknessOf } from "../stages.ts";
+import { settled, severityOf, shapeOf, thicknessOf } from "../stages.ts";
 import { Mark } from "./mark.tsx";
 import { Section } from "./section.tsx";
 
@@ -27,7 +27,8 @@ export function PipelineSection({ pipeline }: { pipeline: Pipeline | null }) {
 }
 
 function StageBox({ stage, before }: { stage: Stage; before: Stage | null }) {
-  const severity = severityOf(stage);
+  const condition = settled(stage);
+  const severity = severityOf({ ...stage, condition });
   return (
     <li class={`stage ${severity}`} data-stage={stage.id}>
       {before !== null && <Arrow rate={before.rate} />}
@@ -35,7 +36,7 @@ function StageBox({ stage, before }: { stage: Stage; before: Stage | null }) {
         <div class="box-head">
           <span class="stage-name">{stage.id}</span>
           <span class="condition">
-            <Mark shape={shapeOf(stage.condition, severity)} /> {stage.condition}
+            <Mark shape={shapeOf(condition, severity)} /> {condition}
           </span>
         </div>
         <div class="box-age">

@@ -19,7 +19,9 @@ interface RuleEditorProps {
 const NEEDED = "A key with the scope rules:write changes rules.";
 
 export function RuleEditor({ rule, column, askKey, onSaved, onCancel }: RuleEditorProps) {
-  const [draft, setDraft] = useState<Draft>(() => draftOf(rule));
+  // What somebody else changes meanwhile must not be undone by what stands in the inputs.
+  const [base] = useState(rule);
+  const [draft, setDraft] = useState<Draft>(() => draftOf(base));
   const [problem, setProblem] = useState<Problem | null>(null);
   const [busy, setBusy] = useState(false);
   const row = useRef<HTMLTableRowElement>(null);
@@ -32,7 +34,7 @@ export function RuleEditor({ rule, column, askKey, onSaved, onCancel }: RuleEdit
   }, [problem]);
 
   const save = async () => {
-    const columns = changes(rule, draft);
+    const columns = changes(base, draft);
     if (Object.keys(columns).length === 0) return onCancel();
     setBusy(true);
     setProblem(null);

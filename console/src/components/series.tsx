@@ -1,7 +1,7 @@
 // SALES AND STOCK of the chosen cell.
 
 import { memo } from "./memo.ts";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { Range, Series } from "../api.ts";
 import { RANGES } from "../address.ts";
 import { slots } from "../chart.ts";
@@ -19,13 +19,16 @@ interface SeriesProps {
   range: Range;
   zone: Zone;
   generation: number;
-  /** The level that the heat map has of this cell: another one means that the series is old. */
+  /** The level that the heat map has of this cell, which is newer than the series'; null: it has none of it. */
   level: number | null;
   onCell: (cell: Cell) => void;
   onRange: (range: Range) => void;
 }
 
-const EVERY_MS = 5_000;
+/** Hours move slowly, and cost the sink more than the level, which comes with the heat map. */
+const EVERY_MS = 20_000;
+/** Of a cell that the heat map does not show. */
+const EVERY_MS_ALONE = 5_000;
 
 export const SeriesSection = memo(function SeriesSection(props: SeriesProps) {
   const { cell, range, zone, generation } = props;
@@ -34,13 +37,9 @@ export const SeriesSection = memo(function SeriesSection(props: SeriesProps) {
     key: cell === null ? "" : `${cell.store} ${cell.product} ${range}`,
     generation,
     read: (signal) => (cell === null ? Promise.resolve(null) : readSeries(cell.store, cell.product, range, signal)),
-    everyMs: cell === null ? null : EVERY_MS,
+    everyMs: cell === null ? null : props.level === null ? EVERY_MS_ALONE : EVERY_MS,
   });
-  const series = asked.answer;
-
-  useEffect(() => {
-    if (series !== null && props.level !== null && props.level !== series.level) asked.again();
-  }, [props.level]);
+  const series = asked.answer === null ? null : { ...asked.answer, level: props.level ?? asked.answer.level };
 
   return (
     <Section

@@ -1,7 +1,7 @@
 // One record of a topic: a line that says what changed, and the whole of it when it is opened.
 
 import type { TopicEvent } from "../api.ts";
-import { beforeOf, comparable, diff, operation, valueText, type Before, type ColumnChange } from "../diff.ts";
+import { beforeOf, comparable, diff, inKey, keyText, operation, valueText, type Before, type ColumnChange } from "../diff.ts";
 import { clock, dateTime, NONE, type Zone } from "../format.ts";
 
 export function eventId({ partition, offset }: TopicEvent): string {
@@ -27,7 +27,7 @@ export function EventRow({ event, events, zone, open, onToggle }: EventRowProps)
           {clock(event.at, zone)}
         </time>
         <span class={`op op-${event.op ?? "none"}`}>{operation(event.op)}</span>
-        <span class="event-key num">{event.key === null ? "" : valueText(event.key)}</span>
+        <span class="event-key num">{keyText(event.key)}</span>
         <span class="event-summary">
           <Summary event={event} before={before} changes={changes} />
         </span>
@@ -48,7 +48,10 @@ interface ChangesProps {
 
 function Summary({ event, before, changes }: ChangesProps) {
   if (event.op === null) return <>{event.value === null ? "no value" : valueText(event.value)}</>;
-  if (!comparable(event, before)) return <>{changes.map(({ column, after, before: old }) => `${column} ${after ?? old}`).join(", ")}</>;
+  if (!comparable(event, before)) {
+    const others = changes.filter(({ column }) => !inKey(event.key, column));
+    return <>{others.map(({ column, after, before: old }) => `${column} ${after ?? old}`).join(", ")}</>;
+  }
   const changed = changes.filter(({ kind }) => kind !== "same");
   if (changed.length === 0) return <>the row as it was</>;
   return (

@@ -58,8 +58,8 @@ function Facts({ code, zone }: { code: Code; zone: Zone }) {
   const time = (at: string | null) => (at === null ? NONE : dateTime(at, zone));
   const facts: [string, string][] = [
     ["cause", causeText(code.reason.cause)],
-    ["position of the change", code.reason.cause_position ?? NONE],
-    ["on hand when issued", count(code.reason.on_hand)],
+    ["position of it", code.reason.cause_position ?? NONE],
+    ["on hand then", count(code.reason.on_hand)],
     ["issued", time(code.issued_at)],
     ["dispatched", time(code.dispatched_at)],
     ["redeemed", time(code.redeemed_at)],
@@ -70,7 +70,7 @@ function Facts({ code, zone }: { code: Code; zone: Zone }) {
   return (
     <dl class="facts">
       {facts.map(([name, value]) => (
-        <div key={name}>
+        <div key={name} class={name === "promotion_id" ? "whole" : ""}>
           <dt>{name}</dt>
           <dd class="num">{value}</dd>
         </div>

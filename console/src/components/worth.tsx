@@ -34,6 +34,8 @@ export const WorthSection = memo(function WorthSection({ live, generation }: { l
   );
 });
 
+const WAITS_FOR = "not known yet: it takes an hour of sales, customers in more than one arm, or tidewater compare";
+
 function Comparison({ arms, model }: { arms: Arm[]; model: string }) {
   const missing = FIGURES.some(({ value }) => arms.some((arm) => value(arm) === null));
   return (
@@ -63,8 +65,7 @@ function Comparison({ arms, model }: { arms: Arm[]; model: string }) {
       <p class="foot model">
         {missing && (
           <>
-            {NONE} is not known yet: it takes an hour of sales, customers in more than one arm, or{" "}
-            <code>tidewater compare</code>.{" "}
+            {NONE} is {WAITS_FOR}.{" "}
           </>
         )}
         {model}
@@ -84,8 +85,10 @@ function FigureRow({ figure, arms }: { figure: Figure; arms: Arm[] }) {
       </th>
       {arms.map((arm, index) => (
         <td key={arm.arm}>
-          <span class="worth-value num">{figure.text(values[index] ?? null)}</span>
-          <BarOf bar={drawn[index] ?? null} arm={arm.arm} />
+          <span class="worth-value num" title={values[index] === null ? WAITS_FOR : undefined}>
+            {figure.text(values[index] ?? null)}
+          </span>
+          {arms.length > 1 && <BarOf bar={drawn[index] ?? null} arm={arm.arm} />}
         </td>
       ))}
     </tr>
@@ -96,7 +99,9 @@ function BarOf({ bar, arm }: { bar: Bar | null; arm: Arm["arm"] }) {
   return (
     <svg class={`worth-bar ${arm}`} viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
       <line x1="0" x2="100" y1="3" y2="3" />
-      {bar !== null && <rect x={bar.from * 100} y="0" width={Math.max(bar.length * 100, 0.5)} height="6" />}
+      {bar !== null && bar.length > 0 && (
+        <rect x={bar.from * 100} y="0" width={Math.max(bar.length * 100, 0.5)} height="6" />
+      )}
     </svg>
   );
 }

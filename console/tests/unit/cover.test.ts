@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import type { Cover, CoverCell } from "../../src/api.ts";
-import { cellAt, figureOf, firstChoice, layoutOf, moved, sentenceOf, stepOf, tally } from "../../src/cover.ts";
+import { arranged, cellAt, figureOf, firstChoice, layoutOf, moved, sentenceOf, stepOf, tally } from "../../src/cover.ts";
 
 const cell = (on_hand: number, days: number | null): CoverCell => ({ on_hand, units: 30, days });
 
@@ -42,6 +42,19 @@ test("a cell is told in a sentence", () => {
   assert.match(sentenceOf(3, 10, cell(0, null)), /out of stock/);
   assert.match(sentenceOf(3, 10, cell(9, null)), /no sales in 7 days; 9 on hand/);
   assert.match(sentenceOf(3, 10, null), /not kept/);
+});
+
+test("stores and products stand in the order of their ids, and their cells with them", () => {
+  const shuffled: Cover = {
+    ...COVER,
+    stores: [8, 3],
+    products: [40, 10, 11],
+    cells: [
+      [cell(30, 14), cell(40, null), cell(5, 0.4)],
+      [cell(90, 21), cell(12, 2.8), null],
+    ],
+  };
+  assert.deepEqual(arranged(shuffled), COVER);
 });
 
 test("the bands hold every product once, each band within the width", () => {

@@ -4,10 +4,10 @@ import { formatAddress, parseAddress } from "../../src/address.ts";
 import type { Columns, Rule, Series, SeriesHour, TopicEvent } from "../../src/api.ts";
 import { linear, slots, stepPath, ticks, timeTicks } from "../../src/chart.ts";
 import { problemOf } from "../../src/client.ts";
-import { beforeOf, comparable, diff } from "../../src/diff.ts";
+import { beforeOf, comparable, diff, inKey, keyText } from "../../src/diff.ts";
 import { causeText, reasonText } from "../../src/reason.ts";
 import { changes, COLUMNS, draftOf, GROUPS, shown } from "../../src/rules.ts";
-import { severityOf, shapeOf, thicknessOf } from "../../src/stages.ts";
+import { settled, severityOf, shapeOf, thicknessOf } from "../../src/stages.ts";
 import { bars } from "../../src/worth.ts";
 
 test("the address holds the view, and nonsense in it is nothing", () => {
@@ -38,6 +38,13 @@ test("idle and stuck never look alike", () => {
   assert.equal(stage("unknown", null), "unknown question");
 });
 
+test("a stage that works on a trickle does not change its look with each moment", () => {
+  assert.equal(settled({ condition: "idle", rate: 0.2 }), "working");
+  assert.equal(settled({ condition: "idle", rate: 0 }), "idle");
+  assert.equal(settled({ condition: "idle", rate: null }), "idle");
+  assert.equal(settled({ condition: "stuck", rate: 40 }), "stuck");
+});
+
 test("an arrow is thicker the faster its stage works", () => {
   assert.equal(thicknessOf(null), 1);
   assert.equal(thicknessOf(0), 1);
@@ -64,6 +71,15 @@ test("a diff names each column once", () => {
       ["gone", "removed", "null", null],
     ],
   );
+});
+
+test("a key is told in words", () => {
+  assert.equal(keyText({ store_id: 3, product_id: 12 }), "store_id 3, product_id 12");
+  assert.equal(keyText("promotions"), "promotions");
+  assert.equal(keyText([1]), "[1]");
+  assert.equal(keyText(null), "");
+  assert.equal(inKey({ store_id: 3 }, "store_id"), true);
+  assert.equal(inKey("store_id", "store_id"), false);
 });
 
 test("an update without its row before takes the one of the event before", () => {
@@ -141,7 +157,8 @@ test("the line of levels steps at the hour, breaks where nothing is known, and e
   assert.deepEqual(found.map(({ hour: { hour: at } }) => at.slice(11, 13)), ["00", "01", "02", "04"]);
   const x = linear([Date.parse(series.from), Date.parse(series.until)], [0, 4]);
   const y = linear([0, 10], [10, 0]);
-  assert.equal(stepPath(found, series.level, x, y), "M0.0 2.0H0.5V4.0H1.5M3.5 9.0H4.0");
+  assert.equal(stepPath(found, series.level, Date.parse(series.until), x, y), "M0.0 2.0H0.5V4.0H1.5M3.5 9.0H4.0");
+  assert.equal(stepPath(found, series.level, Date.parse("2026-11-28T04:15:00Z"), x, y).slice(-12), "M3.5 9.0H3.8");
 });
 
 test("ticks are round and hold the extent", () => {
