@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use super::batch::BatchArguments;
 use super::capture::CaptureArguments;
 use super::completions::CompletionsArguments;
 use super::deliveries::DeliveriesCommand;
@@ -103,6 +104,8 @@ pub enum Command {
     Completions(CompletionsArguments),
     /// Wipes what is derived and folds the topics again; never issues a second code.
     Rebuild,
+    /// The nightly job: stock and sales of a day, and the next one's codes, from the source's tables alone.
+    Batch(BatchArguments),
     /// Codes that the webhook has given up: shown, delivered again.
     Deliveries {
         /// What to do.

@@ -54,6 +54,7 @@ with_exit_code!(
     replicate::Error,
     retail::Error,
     retail::SchemaError,
+    retail::batch::Error,
     simulate::Error,
     verify::Error,
     crate::http::Error,

@@ -4,6 +4,7 @@
 //! [`output`](crate::output) writes to standard output.
 
 mod arguments;
+mod batch;
 mod capture;
 mod completions;
 mod deliveries;
@@ -78,6 +79,7 @@ async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Completions(arguments) => Ok(completions::run(*arguments)),
         Command::Rebuild => rebuild::run(&settings()?).await,
         Command::Deliveries { command } => deliveries::run(&settings()?, *command).await,
+        Command::Batch(arguments) => batch::run(&settings()?, *arguments).await,
         Command::Rules { command } => rules::run(&settings()?, command).await,
         Command::Simulate(arguments) => simulate::run(&settings()?, arguments).await,
     }

@@ -48,7 +48,8 @@ pub struct ExplainArguments {
     json: bool,
 }
 
-fn moment(text: &str) -> Result<Timestamp, String> {
+/// A moment in UTC.
+pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
     match Moment::parse(text) {
         Ok(Moment::Finite(at)) if text.ends_with('Z') => Ok(at),
         _ => Err("a moment in UTC is written like 2026-11-28T08:30:00Z".to_owned()),

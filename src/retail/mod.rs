@@ -15,6 +15,7 @@
 mod apply;
 pub mod arm;
 mod backoff;
+pub mod batch;
 pub mod change;
 pub mod code;
 mod condition;

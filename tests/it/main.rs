@@ -15,6 +15,7 @@
 
 mod adhoc;
 mod aggregate;
+mod batch;
 mod bounds;
 mod commands;
 mod consumers;

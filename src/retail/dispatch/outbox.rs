@@ -70,10 +70,12 @@ impl Outbox {
     pub(super) async fn claim(&mut self, policy: &Policy, most: i64) -> Result<Claimed, Error> {
         const SQL: &str = "
             with waiting as materialized (
-                select o.promotion_id from promotion_outbox o
+                -- The stream has seen what the batch had seen of the source.
+                select o.promotion_id from promotion_outbox o join promotion p using (promotion_id)
                 where o.attempted_at is null
+                  and (p.source = 'stream' or p.issued_at <= applied_until())
                 order by o.created_at limit $2
-                for update skip locked
+                for update of o skip locked
             ), code as materialized (
                 select p.* from waiting join promotion p using (promotion_id)
                 order by p.promotion_id for no key update of p

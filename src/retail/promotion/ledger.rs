@@ -26,9 +26,31 @@ const ISSUE_LOCK: i64 = 0x7469_6465_6973_7375;
 /// Most candidates held in memory at once; the rest follow in their order.
 const CANDIDATES_MAX: i64 = 5_000;
 
-/// Everything but the limits between tuples of the same run. `$from` names eligible tuples as `e`.
+/// What the stream knows of an eligible tuple `e`: level and demand `c`, orders `h`, customer `m`.
+macro_rules! stream_facts {
+    () => {
+        "
+            join promotion_condition c using (rule_id, store_id, product_id)
+            join purchase_habit h using (customer_id, store_id, product_id)
+            join customer_image m using (customer_id)"
+    };
+}
+
+/// The same of the batch, which asks for no events.
+macro_rules! batch_facts {
+    () => {
+        "
+            join lateral (select e.on_hand, e.units, e.hours, true as holds) c
+                on r.trigger = 'stock'
+            cross join lateral (select e.last_at) h
+            cross join lateral (select true as present, e.contact_allowed) m"
+    };
+}
+
+/// Everything but the limits between tuples of the same run. `$from` names eligible tuples as `e`, and
+/// `$facts` what is known of them.
 macro_rules! candidates {
-    ($from:literal) => {
+    ($from:literal, $facts:expr) => {
         concat!(
             "
             with running as materialized (
@@ -50,10 +72,9 @@ macro_rules! candidates {
             from ",
             $from,
             "
-            join running r using (rule_id)
-            join promotion_condition c using (rule_id, store_id, product_id)
-            join purchase_habit h using (customer_id, store_id, product_id)
-            join customer_image m using (customer_id)
+            join running r using (rule_id)",
+            $facts,
+            "
             cross join lateral (
                 select max(p.cycle) as cycle,
                        coalesce(bool_or(p.state in ('issued', 'dispatched')
@@ -113,12 +134,11 @@ macro_rules! candidates {
 impl Evaluation<'_> {
     /// Issues codes for those of these tuples that may have one; says how many.
     pub async fn issue(&self, tuples: &[RuleTuple]) -> Result<usize, Error> {
-        const LOCK: &str = "select pg_advisory_xact_lock($1)";
         // Most tuples wait for their cooldown: the lock is not taken for them.
         if tuples.is_empty() || self.candidates(tuples, 1).await?.is_empty() {
             return Ok(0);
         }
-        self.query("lock the limits", LOCK, &[&ISSUE_LOCK]).await?;
+        self.lock_limits().await?;
         let mut issued = 0;
         loop {
             let candidates = self.candidates(tuples, CANDIDATES_MAX).await?;
@@ -132,9 +152,45 @@ impl Evaluation<'_> {
         }
     }
 
+    /// Issues codes to the first `most` of the batch's tuples that may have one; says how many might, and how
+    /// many were issued. Nothing of the pairs is read that the stream writes, so their locks are not taken.
+    pub(in super::super) async fn issue_batch(&self, most: i64) -> Result<(i64, i64), Error> {
+        const SQL: &str = candidates!(
+            "(select *, 'batch' as cause, null::text as cause_position from batch_eligibility) e",
+            batch_facts!()
+        );
+        let buckets = buckets(self.policy.arms, Arm::Batch);
+        let parameters: [&(dyn ToSql + Sync); 7] = [
+            &self.standing.at,
+            &self.minute(),
+            &self.policy.day_zone,
+            &self.policy.customer_limit,
+            &most,
+            &buckets.start,
+            &buckets.end,
+        ];
+        self.lock_limits().await?;
+        let rows = self
+            .query("find the batch's candidates", SQL, &parameters)
+            .await?;
+        let candidates: Vec<Candidate> = rows.iter().map(candidate).collect::<Result<_, _>>()?;
+        let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
+        let found = count(candidates.len());
+        let chosen = choose(candidates);
+        self.write_promotions(Arm::Batch, &chosen).await?;
+        Ok((found, count(chosen.len())))
+    }
+
+    /// Nobody else counts or issues codes until this transaction ends.
+    async fn lock_limits(&self) -> Result<(), Error> {
+        const LOCK: &str = "select pg_advisory_xact_lock($1)";
+        self.query("lock the limits", LOCK, &[&ISSUE_LOCK]).await?;
+        Ok(())
+    }
+
     /// Which tuples of the whole table may have a code now, first in the order of issue.
     pub async fn issuable(&self, most: i64) -> Result<Vec<RuleTuple>, Error> {
-        const SQL: &str = candidates!("promotion_eligibility e");
+        const SQL: &str = candidates!("promotion_eligibility e", stream_facts!());
         let buckets = buckets(self.policy.arms, Arm::Stream);
         let parameters: [&(dyn ToSql + Sync); 7] = [
             &self.standing.at,
@@ -155,7 +211,8 @@ impl Evaluation<'_> {
         const SQL: &str = candidates!(
             "unnest($8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
                  as k (rule_id, customer_id, store_id, product_id)
-             join promotion_eligibility e using (rule_id, customer_id, store_id, product_id)"
+             join promotion_eligibility e using (rule_id, customer_id, store_id, product_id)",
+            stream_facts!()
         );
         let [rules, customers, stores, products] = columns(tuples.iter().map(RuleTuple::numbers));
         let buckets = buckets(self.policy.arms, Arm::Stream);

@@ -144,7 +144,7 @@ impl History<'_> {
         self.run(
             "truncate promotion_rule, promotion_condition, promotion_eligibility, promotion,
                  promotion_outbox, promotion_delivery, shopper_event, inventory_image, order_image, customer_image, sales_hourly,
-                 purchase_habit, store_product",
+                 purchase_habit, store_product, batch_eligibility",
         )
         .await;
         for id in 1..=3 {
