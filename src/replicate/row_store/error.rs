@@ -113,9 +113,10 @@ pub enum Error {
     },
     /// A column's old value is not known.
     #[error(
-        "the change of {table} at {lsn} is of a row that was stored before column {column} was altered, and its \
-         value since then cannot be known. take a new snapshot by dropping the slot and starting once with \
-         source.snapshot = \"when-needed\", or let row_store.missing = \"as-sent\" leave it out"
+        "the change of {table} at {lsn} is of a row whose value of column {column} the row store does not know: the \
+         column was altered after the row was stored, or no change since has sent it. take a new snapshot by \
+         dropping the slot and starting once with source.snapshot = \"when-needed\", or let row_store.missing = \
+         \"as-sent\" leave it out"
     )]
     ColumnUnknown {
         /// Schema and table.

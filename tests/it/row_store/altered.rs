@@ -49,7 +49,10 @@ async fn a_value_that_was_rewritten_is_refused_or_left_out_and_never_invented() 
         .run("alter table t{t} alter column a type text using upper(a)")
         .await;
     twins.run("update t{t} set b = 10 where id = 1").await;
-    refused(&twins, "row that was stored before column a was altered");
+    refused(
+        &twins,
+        "row whose value of column a the row store does not know",
+    );
     twins.more = "missing = \"as-sent\"\n".to_owned();
     twins.catch_up().await;
     twins

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidewater::event::Lsn;
 use tidewater::kafka::{RequestTable, read_recorded_now, topics};
 
 use super::Twins;
@@ -122,6 +123,30 @@ async fn rows_that_move_while_they_are_read_on_request_become_known_too() {
     // Also for those who want nothing less.
     twins.more = String::new();
     let replicator = twins.scene.stream(&config(&twins)).await;
+    twins.run("update late{t} set n = n + 1").await;
+    twins.scene.drain(replicator).await;
+    assert!(assert_true(&twins, whole_from).0 > 3_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_is_cancelled_leaves_its_table_as_sent_until_the_next() {
+    let twins = twins("moved_cancelled").await;
+    let replicator = twins.scene.stream(&slow(&twins)).await;
+    create(&twins).await;
+    join(&twins).await;
+    let request = move_behind(&twins, &slow(&twins)).await;
+    snapshot(&["cancel", &request], &slow(&twins));
+    twins
+        .run("update late{t} set n = n + 1 where id < 0; update late{t} set id = id - 1 where id < 0")
+        .await;
+    twins.scene.drain(replicator).await;
+    let (count, partly) = assert_true(&twins, Lsn(u64::MAX));
+    assert!(partly >= 120, "{partly} of {count}");
+    let fast = config(&twins);
+    let replicator = twins.scene.stream(&fast).await;
+    let request = start(&["public.late"], &fast);
+    request_finished(&request, &fast).await;
+    let whole_from = now(&twins).await;
     twins.run("update late{t} set n = n + 1").await;
     twins.scene.drain(replicator).await;
     assert!(assert_true(&twins, whole_from).0 > 3_000);
