@@ -1,5 +1,6 @@
 //! Tables read again while they are streamed, on real servers.
 
+mod altered;
 mod commands;
 pub(crate) mod joined;
 mod keyless;

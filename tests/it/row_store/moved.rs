@@ -152,6 +152,48 @@ async fn a_read_that_is_cancelled_leaves_its_table_as_sent_until_the_next() {
     assert!(assert_true(&twins, whole_from).0 > 3_000);
 }
 
+/// One after the other, each when some of the table has been read as the last one left it.
+const ALTERATIONS: [&str; 3] = [
+    "alter table late{t} add column more text default 'more'",
+    "alter table late{t} drop column n, add column n integer",
+    "alter table late{t} alter column big type varchar",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_altered_while_it_is_read_is_known_as_it_is_then() {
+    let twins = twins("moved_altered").await;
+    let replicator = twins.scene.stream(&slow(&twins)).await;
+    create(&twins).await;
+    join(&twins).await;
+    let mut identity = String::new();
+    for alteration in ALTERATIONS {
+        until("some of the table to be read", async || {
+            let found = recorded(&twins).filter(|(_, table)| table.reached.is_some());
+            let Some((_, table)) = found.filter(|(_, table)| table.identity != identity) else {
+                return false;
+            };
+            identity = table.identity;
+            true
+        })
+        .await;
+        twins
+            .run("update late{t} set id = id - 10000 where id % 1000 = 0")
+            .await;
+        twins.run(alteration).await;
+        twins
+            .run("update late{t} set more = 'x' where id % 100 = 10")
+            .await;
+    }
+    twins.scene.drain(replicator).await;
+    let config = config(&twins);
+    let replicator = twins.scene.stream(&config).await;
+    finished(&config, 1).await;
+    let whole_from = now(&twins).await;
+    twins.run("update late{t} set n = 7").await;
+    twins.scene.drain(replicator).await;
+    assert!(assert_true(&twins, whole_from).0 > 3_000);
+}
+
 /// Steps of what reads rows by their keys, and at which arrival it dies.
 const STEPS: [(&str, u64); 5] = [
     ("ad-hoc.ordered", 1),
