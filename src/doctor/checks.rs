@@ -437,6 +437,7 @@ mod tests {
 
     fn facts(identity: &str, key: &[&str]) -> TableFacts {
         TableFacts {
+            id: 7,
             table: TableName {
                 schema: "public".to_owned(),
                 name: "orders".to_owned(),

@@ -6,11 +6,13 @@ use std::time::Duration;
 use crate::config::settings::{Kafka, Settings, Sink, Source};
 use crate::connection;
 use crate::kafka::{self, Admin, topics};
-use crate::postgres::{self, Patterns, Publication, Server, SlotState, TableName};
+use crate::postgres::{self, Patterns, Publication, Server, SlotState, TableName, TableShape};
 use crate::retail::{self, SchemaError};
 
 /// How long a broker may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Tables that are looked up together.
+const TABLES_TOGETHER: usize = 500;
 
 /// The source, as it is.
 pub(super) struct SourceFacts {
@@ -18,6 +20,8 @@ pub(super) struct SourceFacts {
     pub(super) slot: Option<SlotState>,
     pub(super) publication: Result<Publication, postgres::Error>,
     pub(super) tables: Vec<TableFacts>,
+    /// The same as they are captured: with the columns that the publication publishes, if there is one.
+    pub(super) shapes: Vec<TableShape>,
     /// Backend and age in seconds of the oldest transaction that has an id.
     pub(super) oldest_transaction: Option<(i32, f64)>,
     /// Name and age in seconds of the oldest prepared transaction.
@@ -29,6 +33,8 @@ pub(super) struct SourceFacts {
 /// A configured table.
 #[derive(Clone, Debug)]
 pub(super) struct TableFacts {
+    /// `pg_class.oid`.
+    pub(super) id: u32,
     pub(super) table: TableName,
     /// `pg_class.relreplident`.
     pub(super) identity: String,
@@ -82,7 +88,7 @@ pub(super) async fn source(source: &Source) -> Result<SourceFacts, postgres::Err
                array(select a.attname::text from pg_index i
                        join pg_attribute a on a.attrelid = c.oid and a.attnum = any (i.indkey)
                       where i.indrelid = c.oid and i.indisprimary),
-               has_table_privilege(c.oid, 'select'), c.relpersistence = 'u'
+               has_table_privilege(c.oid, 'select'), c.relpersistence = 'u', c.oid
           from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where c.relkind in ('r', 'p') and c.relpersistence <> 't'
            and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
@@ -108,6 +114,7 @@ pub(super) async fn source(source: &Source) -> Result<SourceFacts, postgres::Err
     };
     let rows = client.query(TABLES, &[]).await.map_err(failed)?;
     let tables = rows.iter().map(|row| TableFacts {
+        id: row.get(6),
         table: TableName {
             schema: row.get(0),
             name: row.get(1),
@@ -118,7 +125,8 @@ pub(super) async fn source(source: &Source) -> Result<SourceFacts, postgres::Err
         unlogged: row.get(5),
     });
     let wanted = |facts: &TableFacts| patterns.as_ref().is_some_and(|p| p.matches(&facts.table));
-    let tables = tables.filter(wanted).collect();
+    let tables: Vec<TableFacts> = tables.filter(wanted).collect();
+    let shapes = shapes(&client, &tables, publication.as_ref().ok()).await?;
     let oldest = client.query_opt(OLDEST, &[]).await.map_err(failed)?;
     let prepared = client.query_opt(PREPARED, &[]).await.map_err(failed)?;
     Ok(SourceFacts {
@@ -126,10 +134,34 @@ pub(super) async fn source(source: &Source) -> Result<SourceFacts, postgres::Err
         slot,
         publication,
         tables,
+        shapes,
         oldest_transaction: oldest.map(|row| (row.get(0), row.get(1))),
         oldest_prepared: prepared.map(|row| (row.get(0), row.get(1))),
         clock_offset: clock_offset(&client).await.map_err(failed)?,
     })
+}
+
+async fn shapes(
+    client: &connection::Database,
+    tables: &[TableFacts],
+    publication: Option<&Publication>,
+) -> Result<Vec<TableShape>, postgres::Error> {
+    let ids: Vec<u32> = tables.iter().map(|facts| facts.id).collect();
+    let mut shapes = Vec::new();
+    for ids in ids.chunks(TABLES_TOGETHER) {
+        let mut found = postgres::table_shapes(client, ids).await?;
+        for shape in ids.iter().filter_map(|id| found.remove(id)) {
+            let Some(publication) = publication else {
+                shapes.push(shape);
+                continue;
+            };
+            let mut published = publication.tables.iter();
+            if let Some(published) = published.find(|published| published.id == shape.id) {
+                shapes.push(shape.with_columns(&published.columns));
+            }
+        }
+    }
+    Ok(shapes)
 }
 
 /// The server's clock minus ours, seconds; off by at most half a round trip.

@@ -9,6 +9,8 @@
 
 mod checks;
 mod facts;
+mod receiver;
+mod selection;
 mod standby;
 
 use std::fmt;
@@ -16,6 +18,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::config::settings::Settings;
+use crate::retail;
 
 /// How bad a finding is; the worst decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -125,14 +128,21 @@ impl fmt::Display for Report {
 /// Examines every configured part.
 pub async fn run(settings: &Settings) -> Report {
     let mut findings = checks::settings(settings);
+    if let Some(webhook) = &settings.webhook {
+        let usable = retail::webhook::check(webhook);
+        findings.push(receiver::check(webhook, usable.as_ref().err()));
+    }
     if let Some(source) = &settings.source {
         match facts::source(source).await {
-            Ok(facts) => findings.extend(checks::source(
-                source,
-                &settings.retail,
-                settings.sink.is_some(),
-                &facts,
-            )),
+            Ok(facts) => {
+                findings.extend(checks::source(
+                    source,
+                    &settings.retail,
+                    settings.sink.is_some(),
+                    &facts,
+                ));
+                findings.extend(selection::check(&settings.selection, &facts.shapes));
+            }
             Err(error) => findings.push(Finding::error(Severity::Error, "source.reached", &error)),
         }
     }

@@ -40,6 +40,12 @@ const LEASE_MARGIN: Duration = Duration::from_secs(20);
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_hours(1);
 
+/// What keeps codes from being posted, as far as it can be told without a request: an address that is not allowed, or
+/// certificates that cannot be read.
+pub fn check(settings: &settings::Webhook) -> Result<(), Error> {
+    Client::new(settings).map(drop)
+}
+
 /// What the deliverer works with.
 pub(super) struct Webhook {
     /// The sink.

@@ -40,6 +40,29 @@ async fn a_row_that_names_no_topic_ends_the_stream() {
 }
 
 #[tokio::test]
+async fn the_doctor_tells_what_an_outbox_lacks() {
+    let scene = Scene::new("outbox_doctor", TABLES).await;
+    let config = config(&scene, "");
+    let told = |words: &str| {
+        let ended = Tidewater::run(&["doctor"], &config);
+        assert!(
+            ended.output.contains(words),
+            "{}{}",
+            ended.output,
+            ended.log
+        );
+        ended.code()
+    };
+    assert_eq!(told("rows of public.outbox are events"), Some(0));
+    scene.sql("alter table outbox drop column payload").await;
+    let lacks =
+        "table public.outbox: outbox.payload names column payload, which the table does not have";
+    assert_eq!(told(lacks), Some(3));
+    scene.sql("drop table outbox").await;
+    assert_eq!(told("no captured table is an outbox"), Some(3));
+}
+
+#[tokio::test]
 async fn topics_that_hold_something_else_are_refused() {
     let scene = Scene::new("outbox_taken", TABLES).await;
     let bare = config(&scene, "").replace("{prefix}.event.{routed}", "{prefix}.{routed}");
