@@ -58,7 +58,8 @@ impl AdHoc {
             | Doing::Anchoring
             | Doing::RunningUp(_)
             | Doing::ReadingPart(..)
-            | Doing::HoldingPart(..) => None,
+            | Doing::HoldingPart(..)
+            | Doing::Pacing(_) => None,
         }
     }
 }

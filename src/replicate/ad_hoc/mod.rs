@@ -117,6 +117,8 @@ enum Doing {
     ReadingPart(Lsn, bool),
     /// Rows wait for their place in the stream.
     HoldingPart(Lsn, bool),
+    /// It is not time yet to read on.
+    Pacing(Lsn),
 }
 
 /// A request, and a table of it.
@@ -239,7 +241,8 @@ impl AdHoc {
             | Doing::Holding(_)
             | Doing::Stopping
             | Doing::RunningUp(_)
-            | Doing::HoldingPart(..) => false,
+            | Doing::HoldingPart(..)
+            | Doing::Pacing(_) => false,
         };
         match &mut self.reader {
             Some(reader) if is_asked => reader.told().await,
@@ -255,7 +258,8 @@ impl AdHoc {
     /// When there is something to do, if there is.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         let idle = self.doing == Doing::Nothing && self.requests.has_next();
-        idle.then_some(self.not_before)
+        let waits = idle || matches!(self.doing, Doing::Pacing(_));
+        waits.then_some(self.not_before)
     }
 
     /// Whether rows are held.
@@ -277,7 +281,8 @@ impl AdHoc {
             | Doing::Stopping
             | Doing::Anchoring
             | Doing::RunningUp(_)
-            | Doing::ReadingPart(..) => false,
+            | Doing::ReadingPart(..)
+            | Doing::Pacing(_) => false,
         }
     }
 
@@ -287,7 +292,8 @@ impl AdHoc {
             Doing::Stopping | Doing::Anchoring => Some(Gate::Here),
             Doing::RunningUp(point)
             | Doing::ReadingPart(point, _)
-            | Doing::HoldingPart(point, _) => Some(Gate::At(point)),
+            | Doing::HoldingPart(point, _)
+            | Doing::Pacing(point) => Some(Gate::At(point)),
             Doing::Nothing
             | Doing::Asking(..)
             | Doing::Reading
@@ -322,7 +328,8 @@ impl AdHoc {
             | Doing::Holding(_)
             | Doing::Anchoring
             | Doing::ReadingPart(..)
-            | Doing::HoldingPart(..) => {}
+            | Doing::HoldingPart(..)
+            | Doing::Pacing(_) => {}
         }
         Ok(())
     }
@@ -345,7 +352,14 @@ impl AdHoc {
                 self.doing = Doing::Nothing;
             }
         }
-        if self.doing != Doing::Nothing || now < self.not_before {
+        if now < self.not_before {
+            return Ok(None);
+        }
+        if let Doing::Pacing(point) = self.doing {
+            self.doing = Doing::ReadingPart(point, false);
+            self.order(Order::Rows)?;
+        }
+        if self.doing != Doing::Nothing {
             return Ok(None);
         }
         match self.requests.next(now_us) {
@@ -438,7 +452,8 @@ impl AdHoc {
             | Doing::Stopping
             | Doing::Anchoring
             | Doing::RunningUp(_)
-            | Doing::HoldingPart(..) => (None, None),
+            | Doing::HoldingPart(..)
+            | Doing::Pacing(_) => (None, None),
         };
         self.routed = false;
         match told {

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use super::encoding::Encoding;
-use super::reader::Order;
 use super::requests::Left;
 use super::{AdHoc, Doing, NOTICE_INTERVAL, Window};
 use crate::event::{Batch, Change, Encoder, Lsn, Position, SnapshotRead};
@@ -24,7 +23,7 @@ impl AdHoc {
         match self.doing {
             Doing::Voiding => return self.publish_void(resume, now_us, out),
             Doing::HoldingPart(point, first) => {
-                return self.publish_part(point, first, now_us, out);
+                return self.publish_part(point, first, (now, now_us), out);
             }
             Doing::Nothing
             | Doing::Asking(..)
@@ -33,7 +32,8 @@ impl AdHoc {
             | Doing::Stopping
             | Doing::Anchoring
             | Doing::RunningUp(_)
-            | Doing::ReadingPart(..) => {}
+            | Doing::ReadingPart(..)
+            | Doing::Pacing(_) => {}
         }
         self.publish_chunk(window, resume, now, now_us, out);
         Ok(())
@@ -70,7 +70,7 @@ impl AdHoc {
         &mut self,
         point: Lsn,
         first: bool,
-        now_us: i64,
+        (now, now_us): (Instant, i64),
         out: &mut Batch,
     ) -> Result<(), Error> {
         self.doing = Doing::Nothing;
@@ -107,8 +107,9 @@ impl AdHoc {
         self.requests
             .chunk_published(&request, oid, position, Left::Nothing, rows, now_us);
         if !part.last {
-            self.doing = Doing::ReadingPart(point, false);
-            return self.order(Order::Rows);
+            self.not_before = now + self.pace.take(rows as u64, now);
+            self.doing = Doing::Pacing(point);
+            return Ok(());
         }
         self.table = None;
         if let Some(lowest) = self.requests.table_finished(&request, oid, now_us) {

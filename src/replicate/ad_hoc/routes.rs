@@ -25,7 +25,8 @@ impl AdHoc {
             | Doing::Stopping
             | Doing::Anchoring
             | Doing::RunningUp(_)
-            | Doing::ReadingPart(..) => return None,
+            | Doing::ReadingPart(..)
+            | Doing::Pacing(_) => return None,
         };
         let unmet = unmet(rows, &captured.plan);
         self.routed = unmet.is_none();

@@ -30,6 +30,8 @@ pub(super) struct Whole {
     /// Its end drops the slot.
     _slot: Session,
     read_at_us: i64,
+    /// Rows that are handed over at once: what may be read in a second.
+    rows_max: usize,
 }
 
 impl Whole {
@@ -78,6 +80,10 @@ impl Whole {
             anchor,
             _slot: slot,
             read_at_us,
+            rows_max: source
+                .snapshot_rows_per_second
+                .and_then(|rows| usize::try_from(rows).ok())
+                .unwrap_or(usize::MAX),
         };
         Ok((whole, point))
     }
@@ -86,7 +92,7 @@ impl Whole {
     pub(super) async fn rows(&mut self) -> Result<Told, Error> {
         let mut rows = Rows::default();
         let mut more = true;
-        while more && rows.bytes() < ROWS_BYTES {
+        while more && rows.bytes() < ROWS_BYTES && rows.read() < self.rows_max {
             let each = |row: RowBody<'_>| {
                 rows.push(b"", row);
                 Ok::<(), Error>(())

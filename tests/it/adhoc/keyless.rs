@@ -65,3 +65,30 @@ async fn a_table_without_a_key_is_voided_and_read_at_one_point() {
     );
     content.assert_is(&scene, "keyless").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_without_a_key_is_read_no_faster_than_the_limit() {
+    let tables = format!(
+        "create table keyless (id bigint, note text);
+         alter table keyless replica identity full;
+         insert into keyless select n, repeat(md5(n::text), 10) from generate_series(1, {ROWS}) as n"
+    );
+    let scene = Scene::new("adhoc_keyless_pace", &tables).await;
+    let limit = "snapshot_rows_per_second = 600\n[kafka]";
+    let config = scene.config("never", "").replace("[kafka]", limit);
+    let replicator = scene.stream(&config).await;
+    let id = start(&["public.keyless"], &config);
+    // In the midst of it the stream stands.
+    scene.sql("insert into keyless values (0, 'new')").await;
+    let request = finished(&id, &config).await;
+    let at = |moment: &str| request[moment].as_i64().unwrap();
+    let took = at("ended_us") - at("began_us");
+    // All but the last rows, which are half of them at most, are paid for.
+    assert!(took >= 5_000_000, "{request}");
+    scene.drain(replicator).await;
+    let records = scene.records("keyless");
+    assert_ended(&records, scene.partitions, 2);
+    Content::of_part(&records)
+        .assert_is(&scene, "keyless")
+        .await;
+}
