@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::facts::{Purpose, SinkFacts, SourceFacts, TableFacts, TopicFacts, TopicSettings};
-use super::{Finding, Severity, standby};
-use crate::config::settings::{Gateway, Kafka, Retail, Settings, Source};
+use super::{Finding, Severity, batch, standby};
+use crate::config::settings::{Arms, Gateway, Kafka, Retail, Settings, Source};
 use crate::connection::{Connection, HostName, TlsMode, quote_identifier, quote_literal};
 use crate::postgres::{self, Server, SlotState};
 use crate::retail::SchemaError;
@@ -395,7 +395,7 @@ fn topic(kafka: &Kafka, facts: &TopicFacts) -> Finding {
 }
 
 /// The sink.
-pub(super) fn sink(facts: &SinkFacts) -> Vec<Finding> {
+pub(super) fn sink(facts: &SinkFacts, arms: Arms) -> Vec<Finding> {
     let schema = match &facts.schema {
         Ok(()) => Finding::ok("sink.schema", format!("{} is up to date", facts.database)),
         Err(error @ SchemaError::Older { .. }) => Finding::error(Warning, "sink.schema", error),
@@ -414,7 +414,11 @@ pub(super) fn sink(facts: &SinkFacts) -> Vec<Finding> {
             ),
         )
     };
-    vec![schema, rights, clock("sink.clock", facts.clock_offset)]
+    let mut findings = vec![schema, rights, clock("sink.clock", facts.clock_offset)];
+    if arms.batch > 0 && facts.schema.is_ok() {
+        findings.push(batch::last_run(arms.batch, facts.batch_age));
+    }
+    findings
 }
 
 #[cfg(test)]

@@ -79,6 +79,8 @@ pub(super) struct SinkFacts {
     pub(super) user: String,
     pub(super) database: String,
     pub(super) clock_offset: f64,
+    /// Seconds since the batch last finished; `None` when it never has.
+    pub(super) batch_age: Option<f64>,
 }
 
 /// Asks the source.
@@ -236,6 +238,8 @@ async fn topic_settings(admin: &Admin, topic: &str) -> Result<TopicSettings, kaf
 
 /// Asks the sink.
 pub(super) async fn sink(sink: &Sink) -> Result<SinkFacts, retail::Error> {
+    const BATCH: &str = "
+        select extract(epoch from clock_timestamp() - max(finished_at))::float8 from batch_run";
     const RIGHTS: &str = "
         select coalesce(has_schema_privilege(current_schema(), 'create'), false),
                current_user::text, current_database()::text";
@@ -247,8 +251,14 @@ pub(super) async fn sink(sink: &Sink) -> Result<SinkFacts, retail::Error> {
         source,
     };
     let rights = client.query_one(RIGHTS, &[]).await.map_err(failed)?;
+    let schema = retail::check_schema(sink).await;
+    let batch_age = match &schema {
+        Ok(()) => client.query_one(BATCH, &[]).await.map_err(failed)?.get(0),
+        Err(_) => None,
+    };
     Ok(SinkFacts {
-        schema: retail::check_schema(sink).await,
+        schema,
+        batch_age,
         may_create: rights.get(0),
         user: rights.get(1),
         database: rights.get(2),

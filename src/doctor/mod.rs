@@ -7,6 +7,7 @@
 //!
 //! Nothing is changed, and nothing is created: a server that is not set up yet is described as such.
 
+mod batch;
 mod checks;
 mod facts;
 mod receiver;
@@ -154,7 +155,7 @@ pub async fn run(settings: &Settings) -> Report {
     }
     if let Some(sink) = &settings.sink {
         match facts::sink(sink).await {
-            Ok(facts) => findings.extend(checks::sink(&facts)),
+            Ok(facts) => findings.extend(checks::sink(&facts, settings.retail.arms)),
             Err(error) => findings.push(Finding::error(Severity::Error, "sink.reached", &error)),
         }
     }

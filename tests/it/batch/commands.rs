@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{BATCH_ARM, batch, migrated, texts};
 use crate::commands::{Shop, refused, with_user};
-use crate::support::unique;
+use crate::support::{Tidewater, unique};
 
 #[tokio::test]
 async fn the_summary_says_what_was_done() {
@@ -15,6 +15,8 @@ async fn the_summary_says_what_was_done() {
         "select (now() at time zone 'UTC')::date::text",
     )
     .await;
+    let doctor = || Tidewater::run(&["doctor"], &config).output;
+    assert!(doctor().contains("tidewater batch was never done, and 45 percent"));
     let ended = batch(
         &config,
         &["--date", "today", "--at", "2100-01-01T00:00:59Z"],
@@ -28,6 +30,7 @@ async fn the_summary_says_what_was_done() {
     assert_eq!(lines[..2], expected);
     assert!(lines[2].starts_with("2 orders read, "), "{}", lines[2]);
 
+    assert!(doctor().contains("the batch was done within two days"));
     let json: Value =
         serde_json::from_str(&batch(&config, &["--date", "today", "--json"]).output).unwrap();
     assert_eq!(json["day"], today[0].as_str());
