@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::key::{KeyId, Presented, Scope};
 use super::key_table::{self, KeyError, ValidKey};
-use super::problem::Problem;
 use crate::config::settings::{Gateway, Sink};
 use crate::connection::{self, Database};
+use crate::http::Problem;
 use crate::telemetry;
 
 /// How often the keys are read.

@@ -9,8 +9,8 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::problem::Problem;
 use crate::config::settings::Gateway;
+use crate::http::Problem;
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

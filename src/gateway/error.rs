@@ -1,9 +1,8 @@
 //! Why the gateway cannot serve.
 
-use std::net::SocketAddr;
-
 use super::key_table::KeyError;
 use crate::exit::ExitCode;
+use crate::http::ListenError;
 use crate::kafka;
 
 /// Why the gateway cannot serve.
@@ -16,15 +15,8 @@ pub enum Error {
         section: &'static str,
     },
     /// The address cannot be listened on.
-    #[error(
-        "cannot listen on {address} (gateway.listen): choose a free port of an address of this host"
-    )]
-    Listen {
-        /// As configured.
-        address: SocketAddr,
-        /// The operating system's word.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(ListenError),
     /// The keys cannot be read.
     #[error("the gateway's keys cannot be read")]
     Keys(#[from] KeyError),
@@ -43,7 +35,7 @@ impl Error {
     /// The process's exit code when this ends it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Missing { .. } | Error::Listen { .. } => ExitCode::Configuration,
+            Error::Missing { .. } | Error::Listen(_) => ExitCode::Configuration,
             Error::Keys(source) => source.exit_code(),
             Error::Kafka(source) => source.exit_code(),
             Error::Reads(_) | Error::Steps(_) => ExitCode::Failure,

@@ -14,9 +14,9 @@ use uuid::Uuid;
 use super::body::{self, Form, Items};
 use super::event::{self, Event, Rejection, Sent};
 use super::key::Scope;
-use super::problem::Problem;
 use super::publisher::{Failure, Fate};
 use super::routes::Api;
+use crate::http::Problem;
 use crate::telemetry;
 
 /// What became of one event, as its sender reads it.

@@ -16,12 +16,10 @@ mod events;
 mod flights;
 mod key;
 mod key_table;
-mod problem;
 mod publisher;
 mod read;
 mod recent;
 mod routes;
-mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,14 +30,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::access::Access;
 use self::publisher::Publisher;
-use self::read::Reader;
 use self::routes::Api;
-use self::server::Server;
-use crate::config::settings::Settings;
+use crate::config::settings::{Gateway, Settings};
+use crate::http::{Listener, ListenerLimits, SinkLimits, SinkReader};
 use crate::kafka::{Admin, TopicSpec, topics};
 use crate::retail::check_schema;
 use crate::step::{Role, Steps};
-use crate::telemetry::Health;
+use crate::telemetry::{self, Health};
 
 pub use error::Error;
 pub use key::{NewKey, Scope};
@@ -60,7 +57,9 @@ pub async fn run(
     let gateway = Arc::new(settings.gateway.clone());
     let accept = health.stage("gateway.accept", STUCK_AFTER);
     let publish = health.stage("gateway.publish", STUCK_AFTER);
-    let server = Server::bind(&gateway).await?;
+    let server = Listener::bind(listener(&gateway))
+        .await
+        .map_err(Error::Listen)?;
     check_schema(sink).await.map_err(KeyError::from)?;
     let topic = topics::events(&kafka.prefix);
     let spec = TopicSpec::application_events(kafka, topic.clone());
@@ -71,7 +70,7 @@ pub async fn run(
     let api = Api {
         access: access.clone(),
         publisher: publisher.clone(),
-        reader: Reader::new(&sink.connection, &gateway)?,
+        reader: SinkReader::new(&sink.connection, reads(&gateway)).map_err(Error::Reads)?,
         bytes: Arc::new(Semaphore::new(gateway.bytes_in_flight_max)),
         gateway,
     };
@@ -95,4 +94,25 @@ pub async fn run(
     publisher.close().await;
     tracing::info!("gateway drained");
     Ok(())
+}
+
+fn listener(gateway: &Gateway) -> ListenerLimits {
+    ListenerLimits {
+        section: "gateway",
+        address: gateway.listen,
+        header_bytes_max: gateway.header_bytes_max,
+        header_timeout: gateway.header_timeout,
+        connections_max: gateway.connections_max,
+        drain_timeout: gateway.drain_timeout,
+        connections: telemetry::GATEWAY_CONNECTIONS,
+    }
+}
+
+fn reads(gateway: &Gateway) -> SinkLimits {
+    SinkLimits {
+        connections_key: "gateway.read_connections",
+        connections: gateway.read_connections,
+        timeout_key: "gateway.request_timeout",
+        timeout: gateway.request_timeout,
+    }
 }

@@ -20,10 +20,10 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::access::Access;
 use super::events;
-use super::problem::Problem;
 use super::publisher::Publisher;
-use super::read::{self, Reader};
+use super::read;
 use crate::config::settings::Gateway;
+use crate::http::{Problem, SinkReader};
 use crate::telemetry;
 
 /// What requests work with; clones share it.
@@ -32,7 +32,7 @@ pub(super) struct Api {
     pub(super) gateway: Arc<Gateway>,
     pub(super) access: Access,
     pub(super) publisher: Publisher,
-    pub(super) reader: Reader,
+    pub(super) reader: SinkReader,
     /// What bodies may take together.
     pub(super) bytes: Arc<Semaphore>,
 }

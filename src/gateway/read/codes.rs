@@ -12,12 +12,12 @@ use serde_json::value::RawValue;
 use tokio_postgres::types::Type;
 
 use super::parameters::{Parameters, integer};
-use super::pool::Parameter;
 use super::{SECOND_MAX, SECOND_MIN, admit, json, page};
 use crate::gateway::body::{self, Form, malformed};
 use crate::gateway::event::whole;
-use crate::gateway::problem::Problem;
 use crate::gateway::routes::Api;
+use crate::http::Parameter;
+use crate::http::Problem;
 use crate::retail::code::typed;
 
 /// `GET /v1/customers/{customer_id}/codes`.

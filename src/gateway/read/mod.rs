@@ -5,7 +5,6 @@
 
 mod codes;
 mod parameters;
-mod pool;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -14,13 +13,12 @@ use axum::http::{HeaderMap, HeaderValue, Response, Uri};
 use tokio_postgres::types::Type;
 
 use self::parameters::{Hours, Parameters};
-use self::pool::Parameter;
 use super::key::Scope;
-use super::problem::Problem;
 use super::routes::Api;
+use crate::http::Parameter;
+use crate::http::Problem;
 
 pub(super) use codes::{check_code, code, customer_codes};
-pub(super) use pool::Reader;
 
 /// Rows of a page, when nothing else is asked for.
 const LIMIT: i64 = 100;

@@ -7,7 +7,7 @@ use axum::http::Uri;
 
 use super::{LIMIT, LIMIT_MAX};
 use crate::gateway::event::{rfc_3339, whole};
-use crate::gateway::problem::Problem;
+use crate::http::Problem;
 
 /// Longest range of hours that is read at once.
 const RANGE_MAX: Duration = Duration::from_hours(31 * 24);

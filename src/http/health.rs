@@ -1,4 +1,4 @@
-//! The HTTP server: metrics and health.
+//! The server of metrics and health.
 //!
 //! `/healthz` says that the process answers; `/readyz` whether every stage is idle or working, and
 //! names those that are stuck or have failed; `/metrics` is Prometheus's text format.

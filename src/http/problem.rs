@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 /// An answer that is no success.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     /// Last part of its `type`, which is a name and no address.
     kind: &'static str,
@@ -20,7 +20,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
         Problem {
             status,
             kind,
@@ -31,7 +31,7 @@ impl Problem {
     }
 
     /// Something that was sent is wrong: `field` names it.
-    pub(super) fn invalid(field: Option<&str>, detail: impl Into<String>) -> Self {
+    pub(crate) fn invalid(field: Option<&str>, detail: impl Into<String>) -> Self {
         let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail);
         match field {
             Some(field) => problem.with("field", field.into()),
@@ -40,37 +40,37 @@ impl Problem {
     }
 
     /// Something here does not answer now.
-    pub(super) fn unavailable(kind: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn unavailable(kind: &'static str, detail: impl Into<String>) -> Self {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, kind, detail)
             .retry_after(Duration::from_secs(1))
     }
 
     /// Its status.
     #[cfg(test)]
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 
     /// A header more.
-    pub(super) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
     /// A member more.
-    pub(super) fn with(mut self, name: &str, value: Value) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
         self.members.insert(name.to_owned(), value);
         self
     }
 
     /// Says when to try again, in whole seconds.
-    pub(super) fn retry_after(self, wait: Duration) -> Self {
+    pub(crate) fn retry_after(self, wait: Duration) -> Self {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
         self.header(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
     }
 
     /// Says how to authenticate.
-    pub(super) fn challenge(self, challenge: &str) -> Self {
+    pub(crate) fn challenge(self, challenge: &str) -> Self {
         match HeaderValue::from_str(challenge) {
             Ok(value) => self.header(WWW_AUTHENTICATE, value),
             Err(_) => self,

@@ -19,10 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::error::Error;
-use crate::config::settings::Gateway;
-use crate::telemetry;
-
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
 /// How long sent bytes may stay unacknowledged by a client before its connection is given up.
@@ -30,46 +26,77 @@ const UNACKNOWLEDGED_FOR: Duration = Duration::from_secs(30);
 /// Pause after a connection could not be accepted, for want of file descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot listen on {address} ({section}.listen): choose a free port of an address of this host"
+)]
+pub struct ListenError {
+    address: SocketAddr,
+    section: &'static str,
+    source: std::io::Error,
+}
+
+/// Where a listener listens, and what it bears.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerLimits {
+    /// Its section of the configuration.
+    pub(crate) section: &'static str,
+    /// Where.
+    pub(crate) address: SocketAddr,
+    /// Longest head of a request, bytes.
+    pub(crate) header_bytes_max: usize,
+    /// How long a head may take, and a connection be idle.
+    pub(crate) header_timeout: Duration,
+    /// Most open connections.
+    pub(crate) connections_max: usize,
+    /// How long requests under way may take once it is to stop.
+    pub(crate) drain_timeout: Duration,
+    /// Gauge of open connections.
+    pub(crate) connections: &'static str,
+}
+
 /// A server that listens already.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Listener {
     listener: TcpListener,
     address: SocketAddr,
-    connections: Arc<Semaphore>,
-    drain_timeout: Duration,
+    slots: Arc<Semaphore>,
+    limits: ListenerLimits,
     http: http1::Builder,
 }
 
-impl Server {
+impl Listener {
     /// Listens, so that a port that is taken is known before anything starts.
-    pub(super) async fn bind(gateway: &Gateway) -> Result<Server, Error> {
-        let failed = |source| Error::Listen {
-            address: gateway.listen,
+    pub(crate) async fn bind(limits: ListenerLimits) -> Result<Listener, ListenError> {
+        let failed = |source| ListenError {
+            address: limits.address,
+            section: limits.section,
             source,
         };
-        let listener = TcpListener::bind(gateway.listen).await.map_err(failed)?;
+        let listener = TcpListener::bind(limits.address).await.map_err(failed)?;
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(gateway.header_timeout)
-            .max_buf_size(gateway.header_bytes_max)
+            .header_read_timeout(limits.header_timeout)
+            .max_buf_size(limits.header_bytes_max)
             .max_headers(HEADERS_MAX);
-        Ok(Server {
+        Ok(Listener {
             address: listener.local_addr().map_err(failed)?,
             listener,
-            connections: Arc::new(Semaphore::new(gateway.connections_max)),
-            drain_timeout: gateway.drain_timeout,
+            slots: Arc::new(Semaphore::new(limits.connections_max)),
+            limits,
             http,
         })
     }
 
     /// Where it listens.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Serves until `stop`; then nobody can connect any more, what is under way is answered, and idle
     /// connections are closed.
-    pub(super) async fn run(self, router: Router, stop: CancellationToken) {
+    pub(crate) async fn run(self, router: Router, stop: CancellationToken) {
         let graceful = GracefulShutdown::new();
         let mut tasks = JoinSet::new();
         while let Some((stream, slot)) = self.accept(&stop).await {
@@ -78,22 +105,28 @@ impl Server {
             let service = TowerToHyperService::new(router.clone());
             let connection = self.http.serve_connection(TokioIo::new(stream), service);
             let connection = graceful.watch(connection);
+            let connections = self.limits.connections;
             tasks.spawn(async move {
                 let _slot = slot;
-                gauge!(telemetry::GATEWAY_CONNECTIONS).increment(1.0);
+                gauge!(connections).increment(1.0);
                 // Whatever broke it, there is nobody left to tell.
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "a connection ended");
                 }
-                gauge!(telemetry::GATEWAY_CONNECTIONS).decrement(1.0);
+                gauge!(connections).decrement(1.0);
             });
         }
         drop(self.listener);
-        if tokio::time::timeout(self.drain_timeout, graceful.shutdown())
+        let ListenerLimits {
+            drain_timeout,
+            section,
+            ..
+        } = self.limits;
+        if tokio::time::timeout(drain_timeout, graceful.shutdown())
             .await
             .is_err()
         {
-            tracing::warn!(after = ?self.drain_timeout, "requests were cut off (gateway.drain_timeout)");
+            tracing::warn!(after = ?drain_timeout, "requests to the {section} were cut off");
         }
         tasks.shutdown().await;
     }
@@ -102,7 +135,7 @@ impl Server {
     /// operating system's queue.
     async fn accept(&self, stop: &CancellationToken) -> Option<(TcpStream, OwnedSemaphorePermit)> {
         let next = async {
-            let slot = Arc::clone(&self.connections).acquire_owned().await.ok()?;
+            let slot = Arc::clone(&self.slots).acquire_owned().await.ok()?;
             loop {
                 match self.listener.accept().await {
                     Ok((stream, _)) => return Some((stream, slot)),

@@ -3,26 +3,40 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use deadpool::managed::{Manager, Metrics, Pool, PoolError, RecycleError, RecycleResult, Timeouts};
+use deadpool::managed::{
+    BuildError, Manager, Metrics, Pool, PoolError, RecycleError, RecycleResult, Timeouts,
+};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::config::settings::Gateway;
+use super::problem::Problem;
 use crate::connection::{self, Connection, Database};
-use crate::gateway::error::Error;
-use crate::gateway::problem::Problem;
 use crate::telemetry;
 
 /// How long a read waits for a connection.
 const WAIT: Duration = Duration::from_secs(2);
 
 /// A value and its type.
-pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// How many connections there are, and how long a statement may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SinkLimits {
+    /// The setting that bounds the connections, for people.
+    pub(crate) connections_key: &'static str,
+    /// Connections.
+    pub(crate) connections: usize,
+    /// The setting that bounds a statement's time, for people.
+    pub(crate) timeout_key: &'static str,
+    /// How long a statement may take.
+    pub(crate) timeout: Duration,
+}
 
 /// Asks the sink; clones share its connections.
 #[derive(Clone, Debug)]
-pub(in crate::gateway) struct Reader {
+pub(crate) struct SinkReader {
     pool: Pool<Opener>,
+    limits: SinkLimits,
 }
 
 #[derive(Debug)]
@@ -64,29 +78,28 @@ impl Manager for Opener {
     }
 }
 
-impl Reader {
+impl SinkReader {
     /// Connects when it is first asked.
-    pub(in crate::gateway) fn new(sink: &Connection, gateway: &Gateway) -> Result<Reader, Error> {
+    pub(crate) fn new(sink: &Connection, limits: SinkLimits) -> Result<SinkReader, BuildError> {
         let opener = Opener {
             connection: sink.clone(),
-            statement_timeout: gateway.request_timeout,
+            statement_timeout: limits.timeout,
         };
         let timeouts = Timeouts {
             wait: Some(WAIT),
-            create: Some(gateway.request_timeout),
+            create: Some(limits.timeout),
             recycle: None,
         };
         let pool = Pool::builder(opener)
-            .max_size(gateway.read_connections)
+            .max_size(limits.connections)
             .timeouts(timeouts)
             .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(Error::Reads)?;
-        Ok(Reader { pool })
+            .build()?;
+        Ok(SinkReader { pool, limits })
     }
 
     /// The one text that a statement returns.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         sql: &'static str,
         parameters: &[Parameter<'_>],
@@ -100,39 +113,44 @@ impl Reader {
     }
 
     /// The one text that a statement returns, or none.
-    pub(super) async fn ask_optional(
+    pub(crate) async fn ask_optional(
         &self,
         sql: &'static str,
         parameters: &[Parameter<'_>],
     ) -> Result<Option<String>, Problem> {
-        let database = self.pool.get().await.map_err(|error| unreachable(&error))?;
+        let database = self.pool.get().await;
+        let database = database.map_err(|error| self.unreachable(&error))?;
         let rows = database.query_typed(sql, parameters).await;
-        let rows = rows.map_err(|error| refused(&error))?;
+        let rows = rows.map_err(|error| self.refused(&error))?;
         let first = rows.first().map(|row| row.try_get(0)).transpose();
-        first.map_err(|error| refused(&error))
+        first.map_err(|error| self.refused(&error))
     }
-}
 
-fn unreachable(error: &PoolError<OpenError>) -> Problem {
-    tracing::debug!(error = %telemetry::chain(error), "a read has no connection");
-    let detail = match error {
-        PoolError::Timeout(_) => "all connections for reads are taken (gateway.read_connections)",
-        PoolError::Backend(_)
-        | PoolError::Closed
-        | PoolError::NoRuntimeSpecified
-        | PoolError::PostCreateHook(_) => "the sink does not answer",
-    };
-    Problem::unavailable("sink-unavailable", detail)
-}
+    fn unreachable(&self, error: &PoolError<OpenError>) -> Problem {
+        tracing::debug!(error = %telemetry::chain(error), "a read has no connection");
+        let detail = match error {
+            PoolError::Timeout(_) => format!(
+                "all connections for reads are taken ({})",
+                self.limits.connections_key
+            ),
+            PoolError::Backend(_)
+            | PoolError::Closed
+            | PoolError::NoRuntimeSpecified
+            | PoolError::PostCreateHook(_) => "the sink does not answer".to_owned(),
+        };
+        Problem::unavailable("sink-unavailable", detail)
+    }
 
-fn refused(error: &tokio_postgres::Error) -> Problem {
-    if error.code() == Some(&SqlState::QUERY_CANCELED) {
-        let detail = "the read took too long (gateway.request_timeout): ask for less";
-        return Problem::unavailable("too-slow", detail);
+    fn refused(&self, error: &tokio_postgres::Error) -> Problem {
+        if error.code() == Some(&SqlState::QUERY_CANCELED) {
+            let key = self.limits.timeout_key;
+            let detail = format!("the read took too long ({key}): ask for less");
+            return Problem::unavailable("too-slow", detail);
+        }
+        // A refusal is this program's or the schema's fault; a lost connection is not.
+        if error.as_db_error().is_some() {
+            tracing::error!(error = %telemetry::chain(error), "the sink refused a read");
+        }
+        Problem::unavailable("sink-unavailable", "the sink does not answer")
     }
-    // A refusal is this program's or the schema's fault; a lost connection is not.
-    if error.as_db_error().is_some() {
-        tracing::error!(error = %telemetry::chain(error), "the sink refused a read");
-    }
-    Problem::unavailable("sink-unavailable", "the sink does not answer")
 }
