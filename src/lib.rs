@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod console;
 pub mod doctor;
 pub mod event;
 pub mod exit;

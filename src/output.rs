@@ -51,3 +51,36 @@ pub fn failure(failure: &Failure) {
 pub fn clap(error: &clap::Error) {
     let _ = error.print();
 }
+
+/// A size as people read it: `16.0 MiB`.
+pub fn bytes(count: i64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64;
+    let mut unit = "B";
+    for larger in UNITS {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    format!("{value:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_by_people() {
+        let check = |count, text| assert_eq!(bytes(count), text);
+        check(0, "0 B");
+        check(1023, "1023 B");
+        check(16 << 20, "16.0 MiB");
+        check(3 << 40, "3.0 TiB");
+        check(5 << 50, "5120.0 TiB");
+    }
+}

@@ -206,6 +206,8 @@ pub const GATEWAY_ACKNOWLEDGED_SECONDS: &str = "tidewater_gateway_acknowledged_s
 pub const GATEWAY_EVENTS_IN_FLIGHT: &str = "tidewater_gateway_events_in_flight";
 /// Open connections of the gateway.
 pub const GATEWAY_CONNECTIONS: &str = "tidewater_gateway_connections";
+/// Open connections of the console.
+pub const CONSOLE_CONNECTIONS: &str = "tidewater_console_connections";
 
 /// Write-ahead log that the source keeps for the slot, bytes.
 pub const RETAINED_WAL_BYTES: &str = "tidewater_retained_wal_bytes";

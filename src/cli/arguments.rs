@@ -68,6 +68,8 @@ pub enum Command {
     Aggregate,
     /// Serves applications: takes their events in, and lets them read.
     Gateway,
+    /// Serves the live page: what flows, what it says, what was done about it, and why.
+    Console,
     /// Keys of the gateway: made, listed, revoked.
     Keys {
         /// What to do with them.

@@ -1,7 +1,7 @@
 //! A failure as the user meets it: the chain of causes, and the exit code that tells its kind.
 
 use crate::exit::ExitCode;
-use crate::{config, gateway, replicate, retail, simulate, telemetry, verify};
+use crate::{config, console, gateway, replicate, retail, simulate, telemetry, verify};
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -49,6 +49,7 @@ macro_rules! with_exit_code {
 
 with_exit_code!(
     config::Faults,
+    console::Error,
     gateway::Error,
     gateway::KeyError,
     replicate::Error,

@@ -66,6 +66,7 @@ async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Replicate => roles::run(&settings()?, roles::Roles::REPLICATE).await,
         Command::Aggregate => roles::run(&settings()?, roles::Roles::AGGREGATE).await,
         Command::Gateway => roles::run(&settings()?, roles::Roles::GATEWAY).await,
+        Command::Console => roles::run(&settings()?, roles::Roles::CONSOLE).await,
         Command::Keys { command } => keys::run(&settings()?, command).await,
         Command::Migrate => migrate::run(&settings()?).await,
         Command::Verify(arguments) => verify::run(&settings()?, arguments).await,

@@ -1,4 +1,4 @@
-//! `run`, `replicate`, `aggregate` and `gateway`: long-lived roles beside the HTTP server.
+//! `run`, `replicate`, `aggregate`, `gateway` and `console`: long-lived roles beside the HTTP server.
 //!
 //! The roles share a shutdown: a signal drains all of them, and one that fails ends the others, so that
 //! a supervisor starts the whole process again.
@@ -11,14 +11,19 @@ use super::signals;
 use crate::config::settings::Settings;
 use crate::exit::ExitCode;
 use crate::telemetry::Health;
-use crate::{gateway, http, lag, replicate, retail, telemetry};
+use crate::{console, gateway, http, lag, replicate, retail, telemetry};
 
 /// Which roles a process has.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a role, and any of them go together"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Roles {
     replicate: bool,
     aggregate: bool,
     gateway: bool,
+    console: bool,
 }
 
 impl Roles {
@@ -26,6 +31,7 @@ impl Roles {
         replicate: false,
         aggregate: false,
         gateway: false,
+        console: false,
     };
     pub(super) const REPLICATE: Roles = Roles {
         replicate: true,
@@ -40,12 +46,18 @@ impl Roles {
         ..Roles::NONE
     };
 
+    pub(super) const CONSOLE: Roles = Roles {
+        console: true,
+        ..Roles::NONE
+    };
+
     /// Every role that the configuration asks for.
     pub(super) fn all(settings: &Settings) -> Roles {
         Roles {
             replicate: true,
             aggregate: true,
             gateway: settings.gateway.enabled,
+            console: settings.console.enabled,
         }
     }
 }
@@ -81,6 +93,10 @@ pub(super) async fn run(settings: &Settings, roles: Roles) -> Result<ExitCode, F
         let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
         tasks.spawn(async move { gateway(&settings, &health, shutdown).await });
     }
+    if roles.console {
+        let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
+        tasks.spawn(async move { console(&settings, &health, shutdown).await });
+    }
     let result = join(tasks, &shutdown).await;
     serving.cancel();
     background.shutdown().await;
@@ -108,6 +124,17 @@ async fn gateway(
         retail::migrate(sink).await?;
     }
     Ok(gateway::run(settings, health, shutdown).await?)
+}
+
+async fn console(
+    settings: &Settings,
+    health: &Health,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
+    if let Some(sink) = &settings.sink {
+        retail::migrate(sink).await?;
+    }
+    Ok(console::run(settings, health, shutdown).await?)
 }
 
 /// Waits for all; the first failure is the one that counts, and ends the others.

@@ -1,6 +1,7 @@
 //! Every key of the configuration, with its default and its bound: what `--help`, the README and the
 //! resolver go by.
 
+mod console;
 mod gateway;
 mod retail;
 mod webhook;
@@ -40,9 +41,9 @@ pub const KEYS: &[Key] = &joined::<{ SHOP.len() + SECTIONS.len() }>(SECTIONS, SH
 
 /// The sections of the shop, which have a file of their own.
 const SHOP: &[Key] = &joined::<{ retail::KEYS.len() + SERVED.len() }>(retail::KEYS, SERVED);
-
-const SERVED: &[Key] =
-    &joined::<{ gateway::KEYS.len() + webhook::KEYS.len() }>(gateway::KEYS, webhook::KEYS);
+const SERVED: &[Key] = &joined::<{ SERVERS.len() + webhook::KEYS.len() }>(SERVERS, webhook::KEYS);
+const SERVERS: &[Key] =
+    &joined::<{ gateway::KEYS.len() + console::KEYS.len() }>(gateway::KEYS, console::KEYS);
 
 /// Two lists as one.
 #[expect(

@@ -9,6 +9,7 @@
 //! The only reader of the environment. Every key is a row of [`KEYS`]; a key that is not there is a
 //! fault, and all faults are reported together, so that a file is mended in one go.
 
+mod console;
 mod find;
 mod format;
 mod gateway;

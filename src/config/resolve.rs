@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::Fault;
+use super::console::console;
 use super::find::find;
 use super::format::{format, registry};
 use super::gateway::gateway;
@@ -34,6 +35,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
     let http = Http {
         listen: resolver.parsed("http.listen")?,
     };
+    let console = console(&mut resolver, http.listen);
     let gateway = gateway(&mut resolver);
     let retail = retail(&mut resolver);
     let webhook = webhook(&mut resolver);
@@ -53,6 +55,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
         selection: selection?.into(),
         sink: sink.map_or(Some(None), |found| found.map(Some))?,
         http,
+        console: console?,
         gateway: gateway?,
         retail: retail?,
         webhook: webhook?,

@@ -32,6 +32,8 @@ pub struct Settings {
     pub sink: Option<Sink>,
     /// Metrics, health and, later, the console.
     pub http: Http,
+    /// The live page.
+    pub console: Console,
     /// The gateway for applications.
     pub gateway: Gateway,
     /// The retail half.
@@ -304,6 +306,19 @@ pub struct Sink {
 pub struct Http {
     /// Where metrics and health are served.
     pub listen: SocketAddr,
+}
+
+/// `[console]`
+#[derive(Clone, Debug)]
+pub struct Console {
+    /// Whether `tidewater run` has a console.
+    pub enabled: bool,
+    /// Where the page is served.
+    pub listen: SocketAddr,
+    /// Most open connections.
+    pub connections_max: usize,
+    /// Where the processes whose stages are shown tell them.
+    pub roles: Vec<SocketAddr>,
 }
 
 /// `[gateway]`

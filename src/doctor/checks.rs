@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::facts::{Purpose, SinkFacts, SourceFacts, TableFacts, TopicFacts, TopicSettings};
 use super::{Finding, Severity, batch, standby};
-use crate::config::settings::{Arms, Gateway, Kafka, Retail, Settings, Source};
+use crate::config::settings::{Arms, Console, Gateway, Kafka, Retail, Settings, Source};
 use crate::connection::{Connection, HostName, TlsMode, quote_identifier, quote_literal};
 use crate::postgres::{self, Server, SlotState};
 use crate::retail::SchemaError;
@@ -31,6 +31,7 @@ pub(super) fn settings(settings: &Settings) -> Vec<Finding> {
         findings.push(secret(&settings.retail));
     }
     findings.push(gateway(&settings.gateway));
+    findings.push(console(&settings.console));
     findings
 }
 
@@ -48,6 +49,23 @@ fn gateway(gateway: &Gateway) -> Finding {
             gateway.listen
         ),
         "let nothing but a proxy with TLS reach it, or set gateway.listen to an address of this host alone",
+    )
+}
+
+/// The console shows what the topics hold to whoever reaches it.
+fn console(console: &Console) -> Finding {
+    const CHECK: &str = "console.listen";
+    if console.listen.ip().is_loopback() {
+        return Finding::ok(CHECK, "the console is reached from this host alone");
+    }
+    Finding::bad(
+        Warning,
+        CHECK,
+        format!(
+            "the console listens in plain text on {}, and shows customers and codes to whoever reaches it",
+            console.listen
+        ),
+        "put a proxy with TLS and a log-in before it, or set console.listen to an address of this host alone",
     )
 }
 
@@ -509,6 +527,17 @@ mod tests {
         };
         check(&judged("[::1]:80"), Severity::Ok, &["this host"]);
         check(&judged("0.0.0.0:80"), Warning, &["0.0.0.0:80", "TLS"]);
+    }
+
+    #[test]
+    fn a_console_for_others_needs_a_proxy() {
+        let judged = |listen: &str| {
+            let text = format!("[console]\nlisten = \"{listen}\"");
+            let settings = crate::config::parse(&text, []).unwrap();
+            console(&settings.console)
+        };
+        check(&judged("127.0.0.1:80"), Severity::Ok, &["this host"]);
+        check(&judged("0.0.0.0:80"), Warning, &["0.0.0.0:80", "log-in"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! [`TRUSTED_FOR`]; nobody can revoke one in that time either.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -33,7 +34,7 @@ type Pace = DefaultKeyedRateLimiter<KeyId>;
 
 /// The keys and their paces. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Access(Arc<Shared>);
+pub(crate) struct Access(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -51,11 +52,17 @@ struct Known {
 
 /// Somebody whose key was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Caller(KeyId);
+pub(crate) struct Caller(KeyId);
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 impl Access {
     /// Reads the keys for the first time.
-    pub(super) async fn open(sink: &Sink, gateway: &Gateway) -> Result<Access, KeyError> {
+    pub(crate) async fn open(sink: &Sink, gateway: &Gateway) -> Result<Access, KeyError> {
         let mut database = None;
         let known = read(sink, &mut database).await?;
         let events = Quota::per_second(gateway.events_per_second);
@@ -68,7 +75,7 @@ impl Access {
     }
 
     /// Reads the keys again and again, until `stop`.
-    pub(super) async fn watch(self, stop: CancellationToken) {
+    pub(crate) async fn watch(self, stop: CancellationToken) {
         let mut database = None;
         let mut failed = false;
         let mut ticks = tokio::time::interval(READ_INTERVAL);
@@ -101,7 +108,7 @@ impl Access {
     }
 
     /// Whose key comes with the request, if it may do this.
-    pub(super) fn admit(&self, headers: &HeaderMap, scope: Scope) -> Result<Caller, Problem> {
+    pub(crate) fn admit(&self, headers: &HeaderMap, scope: Scope) -> Result<Caller, Problem> {
         let presented = bearer(headers)?;
         let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
         if known.read_at.elapsed() > TRUSTED_FOR {
@@ -130,12 +137,12 @@ impl Access {
     }
 
     /// Counts so many events of this caller, or says when there will be room for them.
-    pub(super) fn count_events(&self, caller: Caller, events: NonZeroU32) -> Result<(), Problem> {
+    pub(crate) fn count_events(&self, caller: Caller, events: NonZeroU32) -> Result<(), Problem> {
         count(&self.0.events, caller, events, "gateway.events_per_second")
     }
 
     /// Counts a read of this caller.
-    pub(super) fn count_read(&self, caller: Caller) -> Result<(), Problem> {
+    pub(crate) fn count_read(&self, caller: Caller) -> Result<(), Problem> {
         count(
             &self.0.reads,
             caller,

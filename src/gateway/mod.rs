@@ -28,7 +28,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::access::Access;
 use self::publisher::Publisher;
 use self::routes::Api;
 use crate::config::settings::{Gateway, Settings};
@@ -38,9 +37,11 @@ use crate::retail::check_schema;
 use crate::step::{Role, Steps};
 use crate::telemetry::{self, Health};
 
+pub(crate) use access::{Access, Caller};
 pub use error::Error;
 pub use key::{NewKey, Scope};
 pub use key_table::{KeyError, ListedKey, create, list, open, revoke};
+pub(crate) use read::Parameters;
 
 /// How long an event may wait for Kafka's word before the stage counts as stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);

@@ -1,6 +1,5 @@
 //! Paths, and what every answer has in common.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,7 +10,6 @@ use axum::http::header::{
 };
 use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode};
 use axum::middleware::{self, Next};
-use axum::response::IntoResponse as _;
 use axum::routing::{MethodRouter, get, post};
 use metrics::counter;
 use tokio::sync::Semaphore;
@@ -23,7 +21,7 @@ use super::events;
 use super::publisher::Publisher;
 use super::read;
 use crate::config::settings::Gateway;
-use crate::http::{Problem, SinkReader};
+use crate::http::{Problem, SinkReader, panicked};
 use crate::telemetry;
 
 /// What requests work with; clones share it.
@@ -115,12 +113,6 @@ async fn count(route: &'static str, request: Request, next: Next) -> Response<Bo
     let status = response.status().as_str().to_owned();
     counter!(telemetry::GATEWAY_REQUESTS_TOTAL, "route" => route, "status" => status).increment(1);
     response
-}
-
-/// A bug: the panic hook has said where.
-fn panicked(_: Box<dyn Any + Send>) -> Response<Body> {
-    let detail = "the request met a bug, which the log tells of";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bug", detail).into_response()
 }
 
 #[cfg(test)]

@@ -125,26 +125,34 @@ pub struct StageJson {
 
 /// How long a server may take to tell its stages.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
-/// More than any list of stages takes, bytes.
+/// More than any answer takes, bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Asks the process that listens there for its stages; `None` when none does, or it is not ours.
-pub async fn ask(settings: &Http) -> Option<Readiness> {
-    let asked = tokio::time::timeout(ASK_TIMEOUT, get_readiness(settings.listen));
-    let body = asked
-        .await
-        .ok()?
-        .inspect_err(|error| tracing::debug!(%error, "no stages"))
-        .ok()?;
-    serde_json::from_slice(&body).ok()
+pub async fn ask(address: SocketAddr) -> Option<Readiness> {
+    serde_json::from_slice(&fetch(address, "/readyz").await?).ok()
 }
 
-async fn get_readiness(
+/// Asks the process that listens there for its metrics, in Prometheus's text format.
+pub async fn ask_metrics(address: SocketAddr) -> Option<String> {
+    String::from_utf8(fetch(address, "/metrics").await?.into()).ok()
+}
+
+async fn fetch(address: SocketAddr, path: &str) -> Option<Bytes> {
+    let asked = tokio::time::timeout(ASK_TIMEOUT, request(address, path));
+    let answer = asked.await.ok()?;
+    answer
+        .inspect_err(|error| tracing::debug!(%error, path, "a role does not answer"))
+        .ok()
+}
+
+async fn request(
     address: SocketAddr,
+    path: &str,
 ) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
     let stream = TokioIo::new(TcpStream::connect(address).await?);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
-    let request = Request::get("/readyz")
+    let request = Request::get(path)
         .header("host", address.to_string())
         .body(Body::empty())?;
     let answer = async {

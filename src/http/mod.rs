@@ -5,8 +5,8 @@ mod listener;
 mod problem;
 mod sink;
 
-pub use health::{Error, Readiness, Server, StageJson, ask};
+pub use health::{Error, Readiness, Server, StageJson, ask, ask_metrics};
 pub use listener::ListenError;
 pub(crate) use listener::{Listener, ListenerLimits};
-pub(crate) use problem::Problem;
-pub(crate) use sink::{Parameter, SinkLimits, SinkReader};
+pub(crate) use problem::{Problem, panicked};
+pub(crate) use sink::{Parameter, SinkLimits, SinkReader, json};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Response, StatusCode};
 use deadpool::managed::{
     BuildError, Manager, Metrics, Pool, PoolError, RecycleError, RecycleResult, Timeouts,
 };
@@ -18,6 +20,14 @@ const WAIT: Duration = Duration::from_secs(2);
 
 /// A value and its type.
 pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// An answer that the sink has written.
+pub(crate) fn json(body: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(body));
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
 
 /// How many connections there are, and how long a statement may take.
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +71,10 @@ impl Manager for Opener {
     async fn create(&self) -> Result<Database, OpenError> {
         let opened = connection::connect(&self.connection).await;
         let database = opened.map_err(OpenError::Connect)?;
+        // Compiling a statement takes seconds, and a page of rows milliseconds.
         let settings = format!(
-            "set statement_timeout = {}; set default_transaction_read_only = on",
+            "set statement_timeout = {}; set default_transaction_read_only = on; set jit = off; \
+             set intervalstyle = 'postgres'",
             self.statement_timeout.as_millis()
         );
         let set = database.batch_execute(&settings).await;

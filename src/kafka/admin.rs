@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::metadata::MetadataTopic;
 use uuid::Uuid;
 
 use super::client::admin_config;
@@ -178,6 +179,20 @@ impl Admin {
                 timeout,
             }),
         }
+    }
+
+    /// Every topic with its partitions. Blocks until the broker answers.
+    pub fn topics(&self, timeout: Duration) -> Result<Vec<(String, i32)>, Error> {
+        let metadata = self.client.inner().fetch_metadata(None, timeout);
+        let metadata = metadata.map_err(|_| Error::Unreachable {
+            brokers: self.brokers.to_string(),
+            timeout,
+        })?;
+        let topic = |topic: &MetadataTopic| {
+            let partitions = i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX);
+            (topic.name().to_owned(), partitions)
+        };
+        Ok(metadata.topics().iter().map(topic).collect())
     }
 
     /// Partitions of a topic; `None` when it does not exist. Blocks until the broker answers.

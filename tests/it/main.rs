@@ -18,6 +18,7 @@ mod aggregate;
 mod batch;
 mod bounds;
 mod commands;
+mod console;
 mod consumers;
 mod corpora;
 mod evolution;

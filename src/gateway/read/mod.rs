@@ -8,15 +8,15 @@ mod parameters;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue, Response, Uri};
+use axum::http::{HeaderMap, Response, Uri};
 use tokio_postgres::types::Type;
 
-use self::parameters::{Hours, Parameters};
+use self::parameters::Hours;
+pub(crate) use self::parameters::Parameters;
 use super::key::Scope;
 use super::routes::Api;
-use crate::http::Parameter;
 use crate::http::Problem;
+use crate::http::{Parameter, json};
 
 pub(super) use codes::{check_code, code, customer_codes};
 
@@ -33,14 +33,6 @@ const LIMIT_MAX: i64 = 1_000;
 fn admit(api: &Api, headers: &HeaderMap) -> Result<(), Problem> {
     let caller = api.access.admit(headers, Scope::Read)?;
     api.access.count_read(caller)
-}
-
-/// An answer that the sink has written.
-fn json(body: String) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
 }
 
 /// `GET /v1/levels`.

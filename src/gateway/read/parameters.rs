@@ -16,7 +16,7 @@ const RANGE: Duration = Duration::from_hours(24);
 
 /// What a request asks for.
 #[derive(Debug)]
-pub(super) struct Parameters(BTreeMap<String, String>);
+pub(crate) struct Parameters(BTreeMap<String, String>);
 
 /// Hours from one moment up to, not including, another.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Hours {
 
 impl Parameters {
     /// Reads the query of a request that may have these.
-    pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Parameters, Problem> {
+    pub(crate) fn of(uri: &Uri, known: &[&str]) -> Result<Parameters, Problem> {
         let mut given = BTreeMap::new();
         let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         for (name, value) in pairs {
@@ -42,16 +42,23 @@ impl Parameters {
         Ok(Parameters(given))
     }
 
-    pub(super) fn integer(&self, name: &str) -> Result<Option<i64>, Problem> {
+    /// A whole number.
+    pub(crate) fn integer(&self, name: &str) -> Result<Option<i64>, Problem> {
         let Some(text) = self.0.get(name) else {
             return Ok(None);
         };
         integer(name, text).map(Some)
     }
 
-    pub(super) fn required_integer(&self, name: &str) -> Result<i64, Problem> {
+    /// A whole number that has to be there.
+    pub(crate) fn required_integer(&self, name: &str) -> Result<i64, Problem> {
         let number = self.integer(name)?;
         number.ok_or_else(|| Problem::invalid(Some(name), "is missing"))
+    }
+
+    /// As it is given.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 
     /// Rows of the page.

@@ -9,19 +9,14 @@ mod reads;
 mod roles;
 mod schema;
 
-use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use axum::http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::BodyExt as _;
-use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tidewater::connection::{Connection, Database, connect};
 use tidewater::exit::ExitCode;
 use uuid::Uuid;
 
 use crate::model::{Record, read_topic};
+use crate::support::http::{Answer, Client, after};
 use crate::support::{self, Tidewater, until};
 
 const JSON: &str = "application/json";
@@ -164,121 +159,14 @@ fn config(prefix: &str, brokers: &str, sink: &str, more: &str) -> String {
     )
 }
 
-fn after(log: &str, mark: &str) -> String {
-    let (_, rest) = log.split_once(mark).unwrap();
-    rest.split_whitespace().next().unwrap().to_owned()
-}
-
 fn value(record: &Record) -> Value {
     serde_json::from_slice(record.value.as_ref().unwrap()).unwrap()
 }
 
-/// Whoever speaks to a gateway, over connections that stay open.
-#[derive(Clone)]
-struct Client {
-    pool: Pool<HttpConnector, Body>,
-    address: String,
-    key: Option<String>,
-}
-
-/// What it is told.
-#[derive(Debug)]
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    text: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{self:?}"))
-    }
-
-    fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// The same, once it is known to have that status; an error has to be a problem of RFC 9457.
-    #[track_caller]
-    fn expect(self, status: u16) -> Answer {
-        assert_eq!(self.status.as_u16(), status, "{self:?}");
-        assert_eq!(self.header("x-content-type-options"), "nosniff");
-        if status >= 400 {
-            assert_eq!(self.header("content-type"), "application/problem+json");
-            let problem = self.json();
-            assert_eq!(problem["status"], status);
-            for member in ["type", "title", "detail"] {
-                assert!(problem[member].is_string(), "{self:?}");
-            }
-        }
-        self
-    }
-
-    /// The same, once its problem is known to name that field.
-    #[track_caller]
-    fn names(self, field: &str) -> Answer {
-        assert_eq!(self.json()["field"], field, "{self:?}");
-        self
-    }
-}
-
 impl Client {
-    fn new(address: &str, key: Option<String>) -> Client {
-        Client {
-            pool: Pool::builder(TokioExecutor::new()).build_http(),
-            address: address.to_owned(),
-            key,
-        }
-    }
-
-    fn request(&self, method: Method, path: &str) -> axum::http::request::Builder {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.address));
-        match &self.key {
-            Some(key) => request.header(AUTHORIZATION, format!("Bearer {key}")),
-            None => request,
-        }
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        let request = self.request(Method::GET, path).body(Body::empty());
-        self.send(request.unwrap()).await.unwrap()
-    }
-
-    async fn post(&self, path: &str, kind: &str, body: impl Into<Body>) -> Answer {
-        self.try_post(path, kind, body.into()).await.unwrap()
-    }
-
-    async fn try_post(
-        &self,
-        path: &str,
-        kind: &str,
-        body: Body,
-    ) -> Result<Answer, hyper_util::client::legacy::Error> {
-        let request = self.request(Method::POST, path).header(CONTENT_TYPE, kind);
-        self.send(request.body(body).unwrap()).await
-    }
-
     /// Sends one event or a list of them.
     async fn events(&self, events: &Value) -> Answer {
         self.post("/v1/events", JSON, events.to_string()).await
-    }
-
-    async fn send(
-        &self,
-        request: Request<Body>,
-    ) -> Result<Answer, hyper_util::client::legacy::Error> {
-        let response = self.pool.request(request).await?;
-        let (head, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            text: String::from_utf8(bytes.to_vec()).unwrap(),
-        })
     }
 }
 

@@ -5,6 +5,7 @@ mod apicurio;
 mod connect;
 mod debezium;
 mod flink;
+pub(crate) mod http;
 mod kafka;
 mod kills;
 pub(crate) mod load;
