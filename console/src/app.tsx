@@ -21,7 +21,7 @@ import { heldKey, holdKey } from "./preferences.ts";
 type Open =
   | { kind: "help" }
   | { kind: "why"; promotion: string }
-  | { kind: "key"; reason: string | null; answer: (key: string | null) => void };
+  | { kind: "key"; turn: number; reason: string | null; answer: (key: string | null) => void };
 
 export function App() {
   const [live, setLive] = useState<Live>(NOTHING_YET);
@@ -38,8 +38,11 @@ export function App() {
     if (cell !== null) choose({ cell });
   }, [live.cover, view.cell]);
 
+  // Each time that a key is asked for, the dialog is another one.
+  const turn = useRef(0);
   const askKey = useCallback(
-    (reason: string | null) => new Promise<string | null>((answer) => setOpen({ kind: "key", reason, answer })),
+    (reason: string | null) =>
+      new Promise<string | null>((answer) => setOpen({ kind: "key", turn: (turn.current += 1), reason, answer })),
     [],
   );
   const onCell = useCallback((cell: Cell) => choose({ cell }), []);
@@ -96,7 +99,7 @@ export function App() {
       </main>
       {open?.kind === "help" && <HelpDialog onClose={close} />}
       {open?.kind === "why" && <WhyDialog promotion={open.promotion} zone={zone} onClose={close} />}
-      {open?.kind === "key" && <KeyDialog reason={open.reason} held={keyHeld} onKey={gotKey} onClose={noKey} />}
+      {open?.kind === "key" && <KeyDialog key={open.turn} reason={open.reason} held={keyHeld} onKey={gotKey} onClose={noKey} />}
     </div>
   );
 }

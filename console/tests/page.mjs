@@ -43,6 +43,8 @@ for (const [name, run] of CASES) {
     console.log(`ok      ${name}`);
   } catch (error) {
     failed += 1;
+    // What it left open is not to stand in the way of the others.
+    await page.keyboard.press("Escape");
     console.log(`failed  ${name}\n${told(error)}`);
   }
 }

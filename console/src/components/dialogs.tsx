@@ -58,6 +58,7 @@ export function KeyDialog({ reason, held, onKey, onClose }: KeyDialogProps) {
           key
           <input
             type="password"
+            placeholder=" "
             name="key"
             autocomplete="off"
             spellcheck={false}

@@ -95,22 +95,22 @@ export function RuleEditor({ rule, column, askKey, onSaved, onCancel }: RuleEdit
   );
 }
 
-/** Asks for a key when there is none, and once more when the server does not take it. Null: the person gave none. */
+/** Asks for a key when there is none, and again while the server takes none of them. Null: the person gave none. */
 async function writeWithKey(
   rule: Rule | null,
   columns: Partial<Rule>,
   askKey: (reason: string) => Promise<string | null>,
 ): Promise<Rule | null> {
-  const key = heldKey() ?? (await askKey(NEEDED));
-  if (key === null) return null;
-  try {
-    return await writeRule(rule?.rule_id ?? null, columns, key);
-  } catch (error) {
-    if (!(error instanceof Problem) || (error.status !== 401 && error.status !== 403)) throw error;
-    const other = await askKey(`${NEEDED} The server says of this one: ${error.message}`);
-    if (other === null) throw error;
-    return writeRule(rule?.rule_id ?? null, columns, other);
+  let key = heldKey() ?? (await askKey(NEEDED));
+  while (key !== null) {
+    try {
+      return await writeRule(rule?.rule_id ?? null, columns, key);
+    } catch (error) {
+      if (!(error instanceof Problem) || (error.status !== 401 && error.status !== 403)) throw error;
+      key = await askKey(`The server says: ${error.message}. ${NEEDED} A new one holds after two seconds.`);
+    }
   }
+  return null;
 }
 
 interface FieldProps {
