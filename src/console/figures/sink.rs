@@ -24,7 +24,12 @@ const SQL: &str = "
         'outbox', (select count(*) from promotion_outbox),
         'outbox_age', (select extract(epoch from clock_timestamp() - min(created_at))::float8
                        from promotion_outbox),
-        'cause_to_code', (select json_build_array(null, null)),
+        'cause_to_code', (
+            select json_build_array(percentile_cont(0.5) within group (order by seconds),
+                                    percentile_cont(0.99) within group (order by seconds))
+            from (select extract(epoch from issued_at - caused_at) as seconds from promotion
+                  where issued_at > clock_timestamp() - interval '1 hour' and caused_at is not null
+                  order by issued_at desc limit 1000) newest),
         'issued', (select count(*) from promotion where issued_at > clock_timestamp() - interval '1 minute'),
         'dispatched', (select count(*) from promotion
                        where issued_at > clock_timestamp() - interval '5 minutes'

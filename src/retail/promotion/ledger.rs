@@ -131,6 +131,49 @@ macro_rules! candidates {
     };
 }
 
+/// Writes promotions with their outbox rows, and what the events made due is used up.
+const ISSUE: &str = "
+    with new as materialized (
+        select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[],
+                             $5::bigint[], $6::integer[], $7::text[], $8::integer[],
+                             $9::timestamptz[], $10::jsonb[], $12::uuid[])
+            as n (promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
+                  discount_percent, valid_until, why, entry_id)
+    ), issued as (
+        insert into promotion
+            (promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
+             discount_percent, issued_at, valid_until, source, caused_at)
+        select n.promotion_id, n.rule_id, n.customer_id, n.store_id, n.product_id, n.cycle,
+               n.code, n.discount_percent, $11, n.valid_until, $13,
+               coalesce((n.why -> 'event' ->> 'occurred_at')::timestamptz,
+                        i.effective_at, o.effective_at, m.effective_at)
+        from new n
+        -- A tuple that was eligible before waited for something else.
+        left join promotion_eligibility e
+            on (e.rule_id, e.customer_id, e.store_id, e.product_id)
+             = (n.rule_id, n.customer_id, n.store_id, n.product_id)
+           and e.since = $11 and $13 = 'stream'
+        left join inventory_image i
+            on (i.store_id, i.product_id) = (e.store_id, e.product_id)
+           and e.cause = 'stock' and i.position = e.cause_position
+        left join customer_image m
+            on m.customer_id = e.customer_id
+           and e.cause = 'tier' and m.position = e.cause_position
+        left join lateral (
+            select max(o.effective_at) as effective_at from order_image o
+            where (o.store_id, o.product_id) = (e.store_id, e.product_id)
+              and o.position = e.cause_position) o on e.cause = 'order'
+        on conflict (rule_id, customer_id, store_id, product_id, cycle) do nothing
+        returning promotion_id
+    ), used as (
+        update shopper_event s set promotion_id = issued.promotion_id
+        from issued join new using (promotion_id)
+        where s.event_id = new.entry_id
+    )
+    insert into promotion_outbox (promotion_id, why, created_at)
+    select promotion_id, new.why, $11 from issued join new using (promotion_id)
+    returning promotion_id";
+
 impl Evaluation<'_> {
     /// Issues codes for those of these tuples that may have one; says how many.
     pub async fn issue(&self, tuples: &[RuleTuple]) -> Result<usize, Error> {
@@ -239,30 +282,6 @@ impl Evaluation<'_> {
     }
 
     async fn write_promotions(&self, source: Arm, chosen: &[Candidate]) -> Result<(), Error> {
-        const SQL: &str = "
-            with new as materialized (
-                select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[],
-                                     $5::bigint[], $6::integer[], $7::text[], $8::integer[],
-                                     $9::timestamptz[], $10::jsonb[], $12::uuid[])
-                    as n (promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
-                          discount_percent, valid_until, why, entry_id)
-            ), issued as (
-                insert into promotion
-                    (promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
-                     discount_percent, issued_at, valid_until, source)
-                select promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
-                       discount_percent, $11, valid_until, $13
-                from new
-                on conflict (rule_id, customer_id, store_id, product_id, cycle) do nothing
-                returning promotion_id
-            ), used as (
-                update shopper_event s set promotion_id = issued.promotion_id
-                from issued join new using (promotion_id)
-                where s.event_id = new.entry_id
-            )
-            insert into promotion_outbox (promotion_id, why, created_at)
-            select promotion_id, new.why, $11 from issued join new using (promotion_id)
-            returning promotion_id";
         if chosen.is_empty() {
             return Ok(());
         }
@@ -280,7 +299,7 @@ impl Evaluation<'_> {
         let rows = self
             .query(
                 "issue codes",
-                SQL,
+                ISSUE,
                 &[
                     &ids,
                     &rules,

@@ -36,6 +36,8 @@ async fn the_page_and_its_answers_are_served() {
     let worth = client.get("/api/worth").await.expect(200).json();
     assert_eq!(worth["arms"][0]["arm"], "stream", "{worth}");
     assert!(worth["arms"][0]["codes"].as_i64().unwrap() > 3, "{worth}");
+    assert_eq!(worth["arms"][0]["customers"], 5, "{worth}");
+    assert_eq!(worth["arms"].as_array().unwrap().len(), 1, "{worth}");
 
     for path in [
         "/api/series?product_id=1",
