@@ -25,7 +25,7 @@ export const WorthSection = memo(function WorthSection({ live, generation }: { l
       ) : arms.length === 0 ? (
         <Empty
           text="What the codes change appears here: batch beside stream beside holdout, once customers have codes."
-          command="tidewater compare"
+          command="tidewater rules explain --customer 7 --product 2"
         />
       ) : (
         <Comparison arms={arms} model={worth.model} />
@@ -34,10 +34,12 @@ export const WorthSection = memo(function WorthSection({ live, generation }: { l
   );
 });
 
-const WAITS_FOR = "not known yet: it takes an hour of sales, customers in more than one arm, or tidewater compare";
+const WAITS_FOR = "not known: the arm has no code that tells it";
 
 function Comparison({ arms, model }: { arms: Arm[]; model: string }) {
-  const missing = FIGURES.some(({ value }) => arms.some((arm) => value(arm) === null));
+  // What no arm knows takes no room.
+  const known = FIGURES.filter(({ value }) => arms.some((arm) => value(arm) !== null));
+  const missing = known.some(({ value }) => arms.some((arm) => value(arm) === null));
   return (
     <>
       <table class="worth-table">
@@ -57,7 +59,7 @@ function Comparison({ arms, model }: { arms: Arm[]; model: string }) {
           </tr>
         </thead>
         <tbody>
-          {FIGURES.map((figure) => (
+          {known.map((figure) => (
             <FigureRow key={figure.id} figure={figure} arms={arms} />
           ))}
         </tbody>
