@@ -253,9 +253,9 @@ async fn old_rows_are_true_under_load_of_a_table_that_joins_and_comes_back() {
     replicator = twins.scene.stream(&config).await;
     finished(&config, 3).await;
     let whole_from = now(&twins).await;
-    twins
-        .run("update late{t} set n = n + 1 where id % 2 = 0")
-        .await;
+    // A row that the load inserts between the twins would be changed in one of them.
+    let change = locked("update late{t} set n = n + 1 where id % 2 = 0");
+    twins.scene.sql(&change).await;
     println!("under {} changes", load.stop().await);
     twins.run("update late{t} set n = n + 1").await;
     twins.scene.drain(replicator).await;
