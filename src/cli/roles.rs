@@ -109,9 +109,7 @@ async fn aggregate(
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
     retail::check_format(settings.format)?;
-    if let Some(sink) = &settings.sink {
-        retail::migrate(sink).await?;
-    }
+    migrate(settings).await?;
     Ok(retail::run(settings, health, shutdown).await?)
 }
 
@@ -120,9 +118,7 @@ async fn gateway(
     health: &Health,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
-    if let Some(sink) = &settings.sink {
-        retail::migrate(sink).await?;
-    }
+    migrate(settings).await?;
     Ok(gateway::run(settings, health, shutdown).await?)
 }
 
@@ -131,10 +127,16 @@ async fn console(
     health: &Health,
     shutdown: CancellationToken,
 ) -> Result<(), Failure> {
+    migrate(settings).await?;
+    Ok(console::run(settings, health, shutdown).await?)
+}
+
+/// Whichever role comes first brings the sink's schema up to date.
+async fn migrate(settings: &Settings) -> Result<(), Failure> {
     if let Some(sink) = &settings.sink {
         retail::migrate(sink).await?;
     }
-    Ok(console::run(settings, health, shutdown).await?)
+    Ok(())
 }
 
 /// Waits for all; the first failure is the one that counts, and ends the others.

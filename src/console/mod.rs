@@ -89,14 +89,7 @@ pub async fn run(
     feed.spawn(settings, &reader, &mut background);
     stage.idle();
     tracing::info!(address = %listener.address(), "serving the console");
-    let draining = {
-        let stop = stop.clone();
-        async move {
-            stop.cancelled().await;
-            stage.draining();
-        }
-    };
-    tokio::join!(listener.run(routes::router(api), stop), draining);
+    listener.run(routes::router(api), stop, &stage).await;
     ended.cancel();
     background.shutdown().await;
     Ok(())
@@ -109,6 +102,7 @@ fn limits(console: &Console) -> ListenerLimits {
         header_bytes_max: HEADER_BYTES_MAX,
         header_timeout: HEADER_TIMEOUT,
         connections_max: console.connections_max,
+        drain_key: "five seconds, in the console",
         drain_timeout: DRAIN_TIMEOUT,
         connections: telemetry::CONSOLE_CONNECTIONS,
     }

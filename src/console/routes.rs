@@ -1,21 +1,19 @@
 //! Paths, the page's three files, and what every answer has in common.
 
 use axum::Router;
+use axum::http::HeaderName;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get, post, put};
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::live::Live;
 use super::{codes, live, rules, series, topics, why};
 use crate::config::settings::{Kafka, Registry, Retail, Sink};
 use crate::gateway::Access;
-use crate::http::{Problem, SinkReader, panicked};
+use crate::http::{SinkReader, answering};
 
 /// What requests work with; clones share what can be shared.
 #[derive(Clone)]
@@ -37,7 +35,7 @@ const SCRIPT: &str = include_str!("page/console.js");
 const STYLE: &str = include_str!("page/console.css");
 
 /// Headers of every answer: everything that the page needs comes from here, and nobody frames it.
-const HEADERS: [(HeaderName, &str); 4] = [
+static HEADERS: [(HeaderName, &str); 4] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (
         CONTENT_SECURITY_POLICY,
@@ -50,15 +48,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
 
 /// The router of all paths.
 pub(super) fn router(api: Api) -> Router {
-    let unknown = || async {
-        let detail = "there is nothing at this path: the page is at /";
-        Problem::new(StatusCode::NOT_FOUND, "not-found", detail)
-    };
-    let not_allowed = || async {
-        let detail = "the path has another method: see the header Allow";
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
-    };
-    let mut router = Router::new()
+    let router = Router::new()
         .route("/", file("text/html; charset=utf-8", PAGE))
         .route(
             "/console.js",
@@ -72,16 +62,8 @@ pub(super) fn router(api: Api) -> Router {
         .route("/api/rules", get(rules::list).merge(post(rules::create)))
         .route("/api/rules/{rule_id}", put(rules::change))
         .route("/api/topics", get(topics::list))
-        .route("/api/topics/{topic}", get(topics::last))
-        .fallback(unknown)
-        .method_not_allowed_fallback(not_allowed)
-        .with_state(api)
-        .layer(CatchPanicLayer::custom(panicked));
-    for (name, value) in HEADERS {
-        let value = HeaderValue::from_static(value);
-        router = router.layer(SetResponseHeaderLayer::overriding(name, value));
-    }
-    router
+        .route("/api/topics/{topic}", get(topics::last));
+    answering(router, api, "the page is at /", &HEADERS)
 }
 
 fn file(kind: &'static str, content: &'static str) -> MethodRouter<Api> {

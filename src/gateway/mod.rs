@@ -82,14 +82,7 @@ pub async fn run(
     watches.spawn(publisher.clone().watch(ended.clone()));
     accept.idle();
     tracing::info!(address = %server.address(), "serving applications");
-    let draining = {
-        let stop = stop.clone();
-        async move {
-            stop.cancelled().await;
-            accept.draining();
-        }
-    };
-    tokio::join!(server.run(routes::router(api), stop), draining);
+    server.run(routes::router(api), stop, &accept).await;
     ended.cancel();
     watches.join_all().await;
     publisher.close().await;
@@ -104,6 +97,7 @@ fn listener(gateway: &Gateway) -> ListenerLimits {
         header_bytes_max: gateway.header_bytes_max,
         header_timeout: gateway.header_timeout,
         connections_max: gateway.connections_max,
+        drain_key: "gateway.drain_timeout",
         drain_timeout: gateway.drain_timeout,
         connections: telemetry::GATEWAY_CONNECTIONS,
     }

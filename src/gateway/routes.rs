@@ -8,20 +8,18 @@ use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderName, Method, Response};
 use axum::middleware::{self, Next};
 use axum::routing::{MethodRouter, get, post};
 use metrics::counter;
 use tokio::sync::Semaphore;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::access::Access;
 use super::events;
 use super::publisher::Publisher;
 use super::read;
 use crate::config::settings::Gateway;
-use crate::http::{Problem, SinkReader, panicked};
+use crate::http::{SinkReader, answering};
 use crate::telemetry;
 
 /// What requests work with; clones share it.
@@ -39,7 +37,7 @@ pub(super) struct Api {
 const DOCUMENT: &str = include_str!("openapi.json");
 
 /// Headers of every answer: nothing of it is for a browser to show, to frame or to keep.
-const HEADERS: [(HeaderName, &str); 4] = [
+static HEADERS: [(HeaderName, &str); 4] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (
         CONTENT_SECURITY_POLICY,
@@ -83,25 +81,7 @@ pub(super) fn router(api: Api) -> Router {
         let counted = middleware::from_fn(move |request, next| count(path, request, next));
         router = router.route(path, handler.layer(counted));
     }
-    let unknown = || async {
-        let detail = "there is nothing at this path: see /openapi.json";
-        Problem::new(StatusCode::NOT_FOUND, "not-found", detail)
-    };
-    let mut router = router
-        .fallback(unknown)
-        .method_not_allowed_fallback(not_allowed)
-        .with_state(api)
-        .layer(CatchPanicLayer::custom(panicked));
-    for (name, value) in HEADERS {
-        let value = HeaderValue::from_static(value);
-        router = router.layer(SetResponseHeaderLayer::overriding(name, value));
-    }
-    router
-}
-
-async fn not_allowed() -> Problem {
-    let detail = "the path has another method: see the header Allow";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+    answering(router, api, "see /openapi.json", &HEADERS)
 }
 
 async fn document() -> ([(HeaderName, &'static str); 1], &'static str) {

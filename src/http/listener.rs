@@ -19,6 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::telemetry::Stage;
+
 /// Most headers of a request.
 const HEADERS_MAX: usize = 64;
 /// How long sent bytes may stay unacknowledged by a client before its connection is given up.
@@ -50,6 +52,8 @@ pub(crate) struct ListenerLimits {
     pub(crate) header_timeout: Duration,
     /// Most open connections.
     pub(crate) connections_max: usize,
+    /// The setting that bounds the drain, for people.
+    pub(crate) drain_key: &'static str,
     /// How long requests under way may take once it is to stop.
     pub(crate) drain_timeout: Duration,
     /// Gauge of open connections.
@@ -95,8 +99,8 @@ impl Listener {
     }
 
     /// Serves until `stop`; then nobody can connect any more, what is under way is answered, and idle
-    /// connections are closed.
-    pub(crate) async fn run(self, router: Router, stop: CancellationToken) {
+    /// connections are closed. `stage` tells of the drain.
+    pub(crate) async fn run(self, router: Router, stop: CancellationToken, stage: &Stage) {
         let graceful = GracefulShutdown::new();
         let mut tasks = JoinSet::new();
         while let Some((stream, slot)) = self.accept(&stop).await {
@@ -117,16 +121,17 @@ impl Listener {
             });
         }
         drop(self.listener);
+        stage.draining();
         let ListenerLimits {
             drain_timeout,
-            section,
+            drain_key,
             ..
         } = self.limits;
         if tokio::time::timeout(drain_timeout, graceful.shutdown())
             .await
             .is_err()
         {
-            tracing::warn!(after = ?drain_timeout, "requests to the {section} were cut off");
+            tracing::warn!(after = ?drain_timeout, "requests were cut off ({drain_key})");
         }
         tasks.shutdown().await;
     }

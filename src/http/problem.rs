@@ -1,6 +1,5 @@
 //! Errors as RFC 9457 has them: `application/problem+json`.
 
-use std::any::Any;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -100,10 +99,4 @@ impl IntoResponse for Problem {
         );
         response
     }
-}
-
-/// The answer where a handler has met a bug: the panic hook has said where.
-pub(crate) fn panicked(_: Box<dyn Any + Send>) -> Response<Body> {
-    let detail = "the request met a bug, which the log tells of";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bug", detail).into_response()
 }
