@@ -16,12 +16,12 @@ export const FIGURES: Figure[] = [
   { id: "p50", label: "cause → code, p50", kind: "measured", value: (arm) => arm.cause_to_code_p50_seconds, text: duration },
   { id: "p99", label: "cause → code, p99", kind: "measured", value: (arm) => arm.cause_to_code_p99_seconds, text: duration },
   { id: "codes", label: "codes issued", kind: "measured", value: (arm) => arm.codes, text: (value) => count(value) },
-  { id: "redeemed", label: "redeemed share", kind: "model", value: (arm) => arm.redeemed_share, text: share },
-  { id: "units", label: "units per customer", kind: "model", value: (arm) => arm.units_per_customer, text: (value) => count(value, 2) },
-  { id: "uplift", label: "uplift over holdout", kind: "model", value: (arm) => arm.uplift_units, text: (value) => signed(value, 2) },
-  { id: "cost", label: "cost of discount", kind: "model", value: (arm) => arm.discount_cost, text: (value) => count(value, 2) },
-  { id: "excess", label: "excess units", kind: "model", value: (arm) => arm.excess_units, text: (value) => count(value) },
-  { id: "stockout", label: "stock-out hours", kind: "model", value: (arm) => arm.stockout_hours, text: (value) => count(value, 1) },
+  { id: "redeemed", label: "redeemed share", kind: "measured", value: (arm) => arm.redeemed_share, text: share },
+  { id: "units", label: "units per customer", kind: "measured", value: (arm) => arm.units_per_customer, text: (value) => count(value, 2) },
+  { id: "uplift", label: "units more than the holdout", kind: "measured", value: (arm) => arm.uplift_units, text: (value) => signed(value, 2) },
+  { id: "cost", label: "cost of discount", kind: "measured", value: (arm) => arm.discount_cost, text: (value) => count(value, 2) },
+  { id: "excess", label: "excess units", kind: "measured", value: (arm) => arm.excess_units, text: (value) => count(value) },
+  { id: "stockout", label: "stock-out hours", kind: "measured", value: (arm) => arm.stockout_hours, text: (value) => count(value, 1) },
 ];
 
 const ORDER: Arm["arm"][] = ["batch", "stream", "holdout"];

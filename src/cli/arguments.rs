@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::batch::BatchArguments;
 use super::capture::CaptureArguments;
+use super::compare::CompareArguments;
 use super::completions::CompletionsArguments;
 use super::deliveries::DeliveriesCommand;
 use super::doctor::DoctorArguments;
@@ -108,6 +109,8 @@ pub enum Command {
     Rebuild,
     /// The nightly job: stock and sales of a day, and the next one's codes, from the source's tables alone.
     Batch(BatchArguments),
+    /// What the stream gains over the batch, and what codes are worth: arm beside arm.
+    Compare(CompareArguments),
     /// Codes that the webhook has given up: shown, delivered again.
     Deliveries {
         /// What to do.

@@ -6,6 +6,7 @@
 mod arguments;
 mod batch;
 mod capture;
+mod compare;
 mod completions;
 mod deliveries;
 mod doctor;
@@ -81,6 +82,7 @@ async fn dispatch(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Command::Rebuild => rebuild::run(&settings()?).await,
         Command::Deliveries { command } => deliveries::run(&settings()?, *command).await,
         Command::Batch(arguments) => batch::run(&settings()?, *arguments).await,
+        Command::Compare(arguments) => compare::run(&settings()?, *arguments).await,
         Command::Rules { command } => rules::run(&settings()?, command).await,
         Command::Simulate(arguments) => simulate::run(&settings()?, arguments).await,
     }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::routes::Api;
 use crate::http::{Problem, SinkReader, json};
+use crate::retail::compare::statement::comparison;
 
 /// Codes of the feed.
 pub(super) const CODES: &str = concat!(
@@ -89,44 +90,16 @@ pub(super) async fn worth(State(api): State<Api>) -> Result<Response<Body>, Prob
     api.reader.ask(WORTH, &[]).await.map(json)
 }
 
-/// What each arm's codes of the last 28 days came to; arms that nobody is in are left out.
-pub(super) const WORTH: &str = "
-    with share as (
-        select * from arm_share order by since desc limit 1
-    ), arms as (
-        select 1 as place, 'stream' as arm, 0 as low, stream as high from share
-        union all select 2, 'batch', stream, stream + batch from share
-        union all select 3, 'holdout', stream + batch, 100 from share
-    ), buckets as materialized (
-        select arm_bucket(customer_id) as bucket, count(*) as customers
-        from customer_image where present group by 1
-    ), given as materialized (
-        select source, state, extract(epoch from issued_at - caused_at) as seconds
-        from promotion where issued_at > now() - interval '28 days' and state <> 'withdrawn'
-    ), shown as (
-        select a.place, a.arm, coalesce(b.customers, 0) as customers, g.*
-        from arms a
-        cross join lateral (
-            select sum(customers)::bigint as customers from buckets
-            where bucket >= a.low and bucket < a.high) b
-        cross join lateral (
-            select count(*) as codes, count(*) filter (where state = 'redeemed') as redeemed,
-                   percentile_cont(0.5) within group (order by seconds) as p50,
-                   percentile_cont(0.99) within group (order by seconds) as p99
-            from given where source = a.arm) g
-        where a.high > a.low
-    )
-    select json_build_object(
-        'at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
-        'model', 'Codes, redemptions and the time from a cause to its code are measured, of the last 28 days.',
-        'half_life_hours', null,
-        'arms', json_agg(json_build_object(
-            'arm', arm, 'customers', customers, 'codes', codes, 'redeemed', redeemed,
-            'redeemed_share', round(redeemed::numeric / nullif(codes, 0), 4),
-            'units_per_customer', null, 'uplift_units', null, 'discount_cost', null,
-            'excess_units', null, 'stockout_hours', null,
-            'cause_to_code_p50_seconds', p50, 'cause_to_code_p99_seconds', p99) order by place))::text
-    from shown";
+/// The arms beside each other, since they have had their shares, at most 28 days.
+pub(super) const WORTH: &str = concat!(
+    "select json_build_object(
+        'at', comparison -> 'until', 'half_life_hours', null, 'arms', comparison -> 'arms',
+        'model', 'Counted and measured, at most of the last 28 days. What the shoppers of a simulated shop do'
+                 ' follows a model; only the time from cause to code is real there.')::text
+     from (",
+    comparison!("null", "0.2"),
+    ") compared",
+);
 
 #[cfg(test)]
 mod tests {

@@ -26,7 +26,7 @@ use crate::http::{Problem, SinkReader};
 const PIPELINE_PAUSE: Duration = Duration::from_millis(500);
 const CODES_PAUSE: Duration = Duration::from_millis(500);
 const COVER_PAUSE: Duration = Duration::from_secs(5);
-const WORTH_PAUSE: Duration = Duration::from_secs(10);
+const WORTH_PAUSE: Duration = Duration::from_secs(30);
 /// A look may take at most this part of the time.
 const BUSY_PART: u32 = 4;
 /// How soon it is seen that a page was opened.

@@ -60,6 +60,15 @@ pub enum Error {
         /// As configured.
         zone: String,
     },
+    /// Customers were in other arms in a part of the period.
+    #[error(
+        "the shares of the arms changed at {changed}, within the period: codes and orders from before tell \
+         nothing of them; set --since to that moment or a later one"
+    )]
+    SharesChanged {
+        /// When.
+        changed: String,
+    },
     /// The sink's schema cannot be made ours.
     #[error(transparent)]
     Schema(#[from] super::migrate::SchemaError),
@@ -185,6 +194,7 @@ impl Error {
             | Error::Truncate { .. }
             | Error::Format(_)
             | Error::DayZone { .. }
+            | Error::SharesChanged { .. }
             | Error::Damaged { .. }
             | Error::Webhook { .. }
             | Error::Kafka { .. }
@@ -203,7 +213,8 @@ impl Error {
             | Error::Truncate { .. }
             | Error::Format(_)
             | Error::Webhook { .. }
-            | Error::DayZone { .. } => ExitCode::Configuration,
+            | Error::DayZone { .. }
+            | Error::SharesChanged { .. } => ExitCode::Configuration,
             Error::Connect(source) if source.is_transient() => ExitCode::SinkUnreachable,
             Error::Lost { .. } => ExitCode::SinkUnreachable,
             Error::Connect(_) | Error::Sink { .. } => ExitCode::SinkRefused,

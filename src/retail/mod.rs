@@ -18,6 +18,7 @@ mod backoff;
 pub mod batch;
 pub mod change;
 pub mod code;
+pub mod compare;
 mod condition;
 mod consumer;
 pub mod customer;

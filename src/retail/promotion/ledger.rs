@@ -146,7 +146,7 @@ const ISSUE: &str = "
         select n.promotion_id, n.rule_id, n.customer_id, n.store_id, n.product_id, n.cycle,
                n.code, n.discount_percent, $11, n.valid_until, $13,
                coalesce((n.why -> 'event' ->> 'occurred_at')::timestamptz,
-                        i.effective_at, o.effective_at, m.effective_at)
+                        i.effective_at, o.effective_at, m.effective_at, b.since)
         from new n
         -- A tuple that was eligible before waited for something else.
         left join promotion_eligibility e
@@ -163,6 +163,12 @@ const ISSUE: &str = "
             select max(o.effective_at) as effective_at from order_image o
             where (o.store_id, o.product_id) = (e.store_id, e.product_id)
               and o.position = e.cause_position) o on e.cause = 'order'
+        -- Since when a code of the batch could have been there, if the night before could not have issued it.
+        left join promotion_eligibility b
+            on (b.rule_id, b.customer_id, b.store_id, b.product_id)
+             = (n.rule_id, n.customer_id, n.store_id, n.product_id)
+           and $13 = 'batch' and b.cause in ('stock', 'order', 'tier')
+           and b.since > coalesce((select max(codes_at) from batch_run), '-infinity')
         on conflict (rule_id, customer_id, store_id, product_id, cycle) do nothing
         returning promotion_id
     ), used as (

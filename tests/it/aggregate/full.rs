@@ -114,3 +114,26 @@ async fn applied_until_is_the_least_and_needs_all() {
     sink.batch_execute(update).await.unwrap();
     assert_eq!(applied().await, "2026-11-23 09:59:00");
 }
+
+#[tokio::test]
+async fn one_key_is_answered_by_its_own_rows() {
+    let sink = sink().await;
+    // Few rows are always read whole, unless that is forbidden.
+    sink.batch_execute("set enable_seqscan = off")
+        .await
+        .unwrap();
+    let sql = "explain select * from inventory_hourly_full('2026-11-23 10:00Z', '2026-11-23 12:00Z', now())
+               where store_id = 1 and product_id = 1";
+    let plan = sink.query(sql, &[]).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    let image = plan
+        .iter()
+        .position(|line| line.contains("inventory_image_pkey"));
+    let condition = image.and_then(|place| plan.get(place + 1));
+    assert!(
+        condition.is_some_and(|line| line.contains("(store_id = 1)) AND (product_id = 1)")
+            || line.contains("((store_id = 1) AND (product_id = 1))")),
+        "{}",
+        plan.join("\n")
+    );
+}

@@ -47,6 +47,20 @@ async fn a_code_of_the_batch_lives_like_one_of_the_stream() {
             == 1
     })
     .await;
+    for (on_hand, cause) in [(0, None), (40, Some("stock"))] {
+        let change = format!("update inventory set on_hand = {on_hand} where product_id = 7");
+        shop.source().await.batch_execute(&change).await.unwrap();
+        until("the tuple to follow its stock", async || {
+            let sql =
+                "select cause from promotion_eligibility where customer_id = 11 and rule_id = 1";
+            texts(&shop.sink().await, sql)
+                .await
+                .first()
+                .map(String::as_str)
+                == cause
+        })
+        .await;
+    }
     let output = batch(&config, &["--date", "today"]).output;
     assert!(
         output.contains("4 tuples eligible under 2 rules; 1 codes issued"),
@@ -64,6 +78,11 @@ async fn a_code_of_the_batch_lives_like_one_of_the_stream() {
     let sink = shop.sink().await;
     let sql = "select format('%s %s %s', source, customer_id, rule_id) from promotion order by 1";
     assert_eq!(texts(&sink, sql).await, ["batch 11 1", "stream 5 1"]);
+    // The night before could not have issued it: what it answers is when the stream saw the tuple.
+    let sql = "select format('%s %s', e.cause, p.caused_at = e.since)
+               from promotion p join promotion_eligibility e using (rule_id, customer_id, store_id, product_id)
+               where p.source = 'batch'";
+    assert_eq!(texts(&sink, sql).await, ["stock t"]);
     let code = &texts(&sink, "select code from promotion where source = 'batch'").await[0];
     let records = read_topic(&kafka_brokers(), &topics::promotions(&shop.prefix));
     let values = records

@@ -2,6 +2,7 @@
 
 mod codes;
 mod commands;
+mod compare;
 mod days;
 mod proof;
 
