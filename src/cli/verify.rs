@@ -10,8 +10,16 @@ use crate::exit::ExitCode;
 use crate::output;
 use crate::verify::{self, Options};
 
+const EXAMPLES: &str = "\
+Examples:
+  tidewater verify
+  tidewater verify --sink-only --json | jq .differences
+  tidewater verify --sink-only --repair";
+
 /// What to compare, and how patiently.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct VerifyArguments {
     /// Print the report as JSON.
     #[arg(long)]
@@ -22,10 +30,14 @@ pub struct VerifyArguments {
     /// Compare topics and sink only.
     #[arg(long)]
     sink_only: bool,
+    /// Write rows of the sink that differ as the topics say. Consumers may run; rules, codes and the outbox are
+    /// not touched, and topics neither.
+    #[arg(long, conflicts_with = "source_only")]
+    repair: bool,
     /// How long the replicator may take to publish what the source holds now, seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     timeout: u64,
-    /// Most differences shown; all are counted.
+    /// Most differences and repaired rows shown; all are counted.
     #[arg(long, default_value_t = 100, value_name = "COUNT")]
     differences: usize,
 }
@@ -40,6 +52,7 @@ pub(super) async fn run(
         sink: !arguments.source_only,
         timeout: Duration::from_secs(arguments.timeout),
         differences_max: arguments.differences,
+        repair: arguments.repair,
     };
     let report = Box::pin(verify::run(settings, &options)).await?;
     if arguments.json {

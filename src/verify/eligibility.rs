@@ -11,21 +11,22 @@ use tokio_postgres::Client;
 
 use super::Error;
 use super::model::{Condition, Eligible, Model, Rule, Shop};
-use super::report::{Comparison, DifferenceKind, Findings};
-use super::sink::query;
+use super::report::{Comparison, DifferenceKind};
+use super::rows::{Pass, query};
 
 const MINUTE_US: i64 = 60_000_000;
 /// How many minutes ago the last complete evaluation may have been.
 const MINUTES_BACK: i64 = 2;
 
+pub(super) const CONDITIONS: &str = "promotion_condition";
+pub(super) const ELIGIBLE: &str = "promotion_eligibility";
+
 /// Compares `promotion_condition` and `promotion_eligibility`.
-pub(super) async fn verify(
-    sink: &Client,
-    model: &Model,
-    findings: &mut Findings,
-) -> Result<(), Error> {
+pub(super) async fn verify(pass: &mut Pass<'_>, model: &Model) -> Result<(), Error> {
+    let sink = pass.sink;
     if !warm(sink).await? {
-        findings.note("warming up: a snapshot is not complete, so nothing is eligible yet");
+        pass.findings
+            .note("warming up: a snapshot is not complete, so nothing is eligible yet");
         return Ok(());
     }
     let now = sink
@@ -37,15 +38,15 @@ pub(super) async fn verify(
         .map(|back| minute - back * MINUTE_US)
         .collect();
     let shown = |minute: &i64| jiff::Timestamp::from_microsecond(*minute).ok();
-    findings.report().evaluated_at = minutes
+    pass.findings.report().evaluated_at = minutes
         .iter()
         .filter_map(shown)
         .map(|minute| minute.to_string())
         .collect();
     let rules = rules(sink).await?;
     let shop = Shop::new(model);
-    conditions(sink, &shop, &rules, &minutes, findings).await?;
-    tuples(sink, &shop, &rules, &minutes, findings).await
+    conditions(pass, &shop, &rules, &minutes).await?;
+    tuples(pass, &shop, &rules, &minutes).await
 }
 
 /// Whether every partition has passed the end of a complete snapshot.
@@ -91,17 +92,17 @@ async fn rules(sink: &Client) -> Result<Vec<Rule>, Error> {
 }
 
 async fn conditions(
-    sink: &Client,
+    pass: &mut Pass<'_>,
     shop: &Shop<'_>,
     rules: &[Rule],
     minutes: &[i64],
-    findings: &mut Findings,
 ) -> Result<(), Error> {
-    findings.begin("promotion_condition", Comparison::TopicsAndSink);
+    pass.findings.begin(CONDITIONS, Comparison::TopicsAndSink);
     let by_id: HashMap<i64, &Rule> = rules.iter().map(|rule| (rule.id, rule)).collect();
     let sql = "select rule_id, store_id, product_id, on_hand, units, hours, holds
                from promotion_condition";
-    let rows = sink
+    let rows = pass
+        .sink
         .query(sql, &[])
         .await
         .map_err(query("reading the conditions"))?;
@@ -109,7 +110,7 @@ async fn conditions(
     for row in &rows {
         let [id, store, product] = [row.get(0), row.get(1), row.get(2)];
         known.insert([id, store, product]);
-        findings.row();
+        pass.findings.row();
         let Some(rule) = by_id.get(&id).filter(|rule| runs(rule, minutes)) else {
             continue;
         };
@@ -121,23 +122,28 @@ async fn conditions(
         };
         let at = |minute: &i64| shop.condition(rule, [store, product], *minute);
         if !minutes.iter().any(|minute| at(minute) == found) {
-            findings.differs(DifferenceKind::Unequal, |difference| {
-                difference.key = format!("rule_id={id}, store_id={store}, product_id={product}");
-                difference.expected = minutes.first().map(|minute| shown(&at(minute)));
-                difference.found = Some(shown(&found));
-            });
+            pass.note(CONDITIONS, &[id, store, product]);
+            pass.findings
+                .differs(DifferenceKind::Unequal, |difference| {
+                    difference.key =
+                        format!("rule_id={id}, store_id={store}, product_id={product}");
+                    difference.expected = minutes.first().map(|minute| shown(&at(minute)));
+                    difference.found = Some(shown(&found));
+                });
         }
     }
     for rule in rules.iter().filter(|rule| runs(rule, minutes)) {
         for [store, product] in shop.pairs() {
             let holds = |minute: &i64| shop.condition(rule, [store, product], *minute).holds;
             if !known.contains(&[rule.id, store, product]) && minutes.iter().all(holds) {
-                findings.differs(DifferenceKind::Missing, |difference| {
-                    difference.key = format!(
-                        "rule_id={}, store_id={store}, product_id={product}",
-                        rule.id
-                    );
-                });
+                pass.note(CONDITIONS, &[rule.id, store, product]);
+                pass.findings
+                    .differs(DifferenceKind::Missing, |difference| {
+                        difference.key = format!(
+                            "rule_id={}, store_id={store}, product_id={product}",
+                            rule.id
+                        );
+                    });
             }
         }
     }
@@ -161,13 +167,12 @@ fn shown(condition: &Condition) -> String {
 }
 
 async fn tuples(
-    sink: &Client,
+    pass: &mut Pass<'_>,
     shop: &Shop<'_>,
     rules: &[Rule],
     minutes: &[i64],
-    findings: &mut Findings,
 ) -> Result<(), Error> {
-    findings.begin("promotion_eligibility", Comparison::TopicsAndSink);
+    pass.findings.begin(ELIGIBLE, Comparison::TopicsAndSink);
     let eligible: Vec<BTreeSet<Eligible>> = minutes
         .iter()
         .map(|minute| shop.eligible(rules, *minute))
@@ -176,7 +181,8 @@ async fn tuples(
     let always = |tuple: &Eligible| eligible.iter().all(|eligible| eligible.contains(tuple));
     let sql = "select rule_id, customer_id, store_id, product_id, cause_position
                from promotion_eligibility";
-    let rows = sink
+    let rows = pass
+        .sink
         .query(sql, &[])
         .await
         .map_err(query("reading the eligible tuples"))?;
@@ -184,25 +190,29 @@ async fn tuples(
     for row in &rows {
         let tuple = [row.get(0), row.get(1), row.get(2), row.get(3)];
         found.insert(tuple);
-        findings.row();
+        pass.findings.row();
         if !any.contains(&tuple) {
-            findings.differs(DifferenceKind::Unexpected, |difference| {
-                difference.key = key(&tuple);
-                difference.position = row.get(4);
-            });
+            pass.note(ELIGIBLE, &tuple);
+            pass.findings
+                .differs(DifferenceKind::Unexpected, |difference| {
+                    difference.key = key(&tuple);
+                    difference.position = row.get(4);
+                });
         }
     }
     for tuple in any
         .iter()
         .filter(|tuple| always(tuple) && !found.contains(*tuple))
     {
-        findings.differs(DifferenceKind::Missing, |difference| {
-            difference.key = key(tuple);
-        });
+        pass.note(ELIGIBLE, tuple);
+        pass.findings
+            .differs(DifferenceKind::Missing, |difference| {
+                difference.key = key(tuple);
+            });
     }
     let turning = any.iter().filter(|tuple| !always(tuple)).count();
     if turning > 0 {
-        findings.note(format!(
+        pass.findings.note(format!(
             "{turning} tuples turned with the clock in the last {MINUTES_BACK} minutes and may be \
              either way until the next sweep"
         ));

@@ -6,7 +6,7 @@ use crate::config::settings::Unfoldable;
 use crate::event::Lsn;
 use crate::event::selection::SelectionError;
 use crate::exit::ExitCode;
-use crate::{connection, kafka, postgres};
+use crate::{connection, kafka, postgres, retail};
 
 /// Why a verification could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,31 @@ pub enum Error {
         /// Its word.
         source: tokio_postgres::Error,
     },
+    /// The sink was wiped or restored in between.
+    #[error("the sink's offsets went back meanwhile, by a rebuild or a restore: verify it again")]
+    WentBack,
+    /// More rows differ than are written while the consumers wait.
+    #[error(
+        "{rows} rows of the sink differ, and --repair writes at most {rows_max} while the consumers \
+         wait: `tidewater rebuild` folds the topics again"
+    )]
+    TooManyToRepair {
+        /// Rows.
+        rows: usize,
+        /// The limit.
+        rows_max: usize,
+    },
+    /// The sink refused a statement of a repair.
+    #[error("{action} at the sink: nothing was repaired, try it again")]
+    Repair {
+        /// What was tried.
+        action: &'static str,
+        /// Its word.
+        source: tokio_postgres::Error,
+    },
+    /// The rules could not be evaluated on what was mended.
+    #[error("evaluating the rules on the mended rows: nothing was repaired")]
+    Evaluation(#[source] Box<retail::Error>),
     /// A table cannot be published as the configuration asks for.
     #[error(transparent)]
     Selection(#[from] SelectionError),
@@ -137,10 +162,17 @@ impl Error {
                 ExitCode::SinkSchema
             }
             Error::SinkQuery { .. } => ExitCode::SinkUnreachable,
+            Error::Repair { source, .. } if source.as_db_error().is_none() => {
+                ExitCode::SinkUnreachable
+            }
+            Error::Evaluation(error) => error.exit_code(),
             Error::Kafka(error) => error.exit_code(),
             Error::SnapshotTimeout { .. }
             | Error::Behind { .. }
             | Error::SnapshotRunning { .. }
+            | Error::WentBack
+            | Error::TooManyToRepair { .. }
+            | Error::Repair { .. }
             | Error::Thread(_) => ExitCode::Failure,
             Error::HistoryGone { .. } | Error::Content { .. } => ExitCode::TopicContent,
         }
@@ -157,13 +189,17 @@ impl Error {
             }
             Error::SnapshotTimeout { .. }
             | Error::Behind { .. }
-            | Error::SnapshotRunning { .. } => true,
+            | Error::SnapshotRunning { .. }
+            | Error::WentBack
+            | Error::Repair { .. } => true,
+            Error::Evaluation(error) => error.is_transient(),
             Error::Unconfigured { .. }
             | Error::Format(_)
             | Error::Incomparable { .. }
             | Error::Selection(_)
             | Error::HistoryGone { .. }
             | Error::Content { .. }
+            | Error::TooManyToRepair { .. }
             | Error::Thread(_) => false,
         }
     }

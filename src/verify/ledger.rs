@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 
 use super::report::{Comparison, DifferenceKind, Findings};
-use super::sink::query;
+use super::rows::query;
 use super::topics::Ends;
 use super::{Error, topics};
 use crate::config::settings::Kafka;

@@ -21,7 +21,9 @@ pub mod model;
 mod nested;
 pub mod record;
 mod redemption;
+mod repair;
 mod report;
+mod rows;
 mod sink;
 mod source;
 mod table;
@@ -31,7 +33,7 @@ mod value;
 use std::time::Duration;
 
 pub use error::Error;
-pub use report::{Comparison, Difference, DifferenceKind, Report, TableReport};
+pub use report::{Comparison, Difference, DifferenceKind, Repair, Report, TableReport};
 
 use self::report::Findings;
 use crate::config::settings::Settings;
@@ -45,8 +47,10 @@ pub struct Options {
     pub sink: bool,
     /// How long the replicator may take to publish everything up to the source's snapshot.
     pub timeout: Duration,
-    /// How many differences the report shows; the rest is counted.
+    /// How many differences the report shows, and how many repaired rows; the rest is counted.
     pub differences_max: usize,
+    /// Mend what differs in the sink.
+    pub repair: bool,
 }
 
 impl Default for Options {
@@ -56,6 +60,7 @@ impl Default for Options {
             sink: true,
             timeout: Duration::from_mins(1),
             differences_max: 100,
+            repair: false,
         }
     }
 }
@@ -74,6 +79,9 @@ pub async fn run(settings: &Settings, options: &Options) -> Result<Report, Error
     if source.is_none() && sink.is_none() {
         return Err(Error::Unconfigured { section: "source" });
     }
+    if options.repair && sink.is_none() {
+        return Err(Error::Unconfigured { section: "sink" });
+    }
     let mut findings = Findings::new(options.differences_max);
     if let Some(source) = source {
         let shaping = source::Shaping {
@@ -90,7 +98,15 @@ pub async fn run(settings: &Settings, options: &Options) -> Result<Report, Error
         .await?;
     }
     if let Some(sink) = sink {
-        Box::pin(sink::verify(sink, kafka, &settings.retail, &mut findings)).await?;
+        let retail = &settings.retail;
+        Box::pin(sink::verify(
+            sink,
+            kafka,
+            retail,
+            options.repair,
+            &mut findings,
+        ))
+        .await?;
     }
     Ok(findings.finish())
 }

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Row};
 use super::Error;
 use super::model::{Model, Order};
 use super::report::{Comparison, DifferenceKind, Findings};
-use super::sink::{Layout, compare, query};
+use super::rows::{Differing, Layout, Pass, query, repairing};
 
 /// A code of the ledger, with what it says of its redemption.
 struct Code {
@@ -80,12 +80,60 @@ impl Code {
     }
 }
 
+const REFUSALS: Layout<1> = Layout {
+    table: "promotion_refusal",
+    key: [("order_id", "order_id")],
+    columns: &[
+        ("promotion_code", "promotion_code"),
+        ("promotion_id", "promotion_id"),
+        ("reason", "reason"),
+    ],
+};
+
+/// The name that redemptions have in the report: they are columns of the ledger.
+pub(super) const REDEMPTIONS: &str = "promotion (redemption)";
+
 /// Compares redemptions and `promotion_refusal`.
-pub(super) async fn verify(
-    sink: &Client,
+pub(super) async fn verify(pass: &mut Pass<'_>, model: &Model) -> Result<(), Error> {
+    let codes = codes(pass.sink).await?;
+    let (redeemed, refused) = expected(&codes, model);
+    redemptions(&codes, &redeemed, pass.findings);
+    refusals(pass, refused).await
+}
+
+/// Mends `promotion_refusal`. Whoever settles a code has its row in the ledger locked, and so has this.
+pub(super) async fn mend(
+    pass: &mut Pass<'_>,
     model: &Model,
-    findings: &mut Findings,
+    differing: &Differing,
 ) -> Result<(), Error> {
+    const LOCK: &str = "
+        select from promotion where code = any($1::text[])
+        or code in (select promotion_code from promotion_refusal where order_id = any($2::bigint[]))
+        order by promotion_id for no key update";
+    let ids: Vec<i64> = differing
+        .of(REFUSALS.table)
+        .filter_map(|key| key.first().copied())
+        .collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let carried: Vec<&str> = model
+        .orders
+        .present()
+        .filter(|(id, _)| ids.contains(id))
+        .filter_map(|(_, order)| order.promotion_code.as_deref())
+        .collect();
+    pass.sink
+        .query(LOCK, &[&carried, &ids])
+        .await
+        .map_err(repairing("locking codes"))?;
+    let codes = codes(pass.sink).await?;
+    let (_, refused) = expected(&codes, model);
+    refusals(pass, refused).await
+}
+
+async fn codes(sink: &Client) -> Result<Vec<Code>, Error> {
     let sql = "
         select promotion_id::text, code, customer_id, store_id, product_id, state,
                (extract(epoch from valid_until) * 1000000)::bigint,
@@ -95,10 +143,7 @@ pub(super) async fn verify(
         .query(sql, &[])
         .await
         .map_err(query("reading the ledger"))?;
-    let codes: Vec<Code> = rows.iter().map(Code::of).collect();
-    let (redeemed, refused) = expected(&codes, model);
-    redemptions(&codes, &redeemed, findings);
-    refusals(sink, refused, findings).await
+    Ok(rows.iter().map(Code::of).collect())
 }
 
 type Redeemed<'a> = HashMap<&'a str, Redemption>;
@@ -153,7 +198,7 @@ fn expected<'a>(codes: &'a [Code], model: &Model) -> (Redeemed<'a>, Refused) {
 }
 
 fn redemptions(codes: &[Code], redeemed: &Redeemed<'_>, findings: &mut Findings) {
-    findings.begin("promotion (redemption)", Comparison::TopicsAndSink);
+    findings.begin(REDEMPTIONS, Comparison::TopicsAndSink);
     let shown = |redemption: Option<&Redemption>, state: &str| {
         let order = redemption.map_or("null".to_owned(), |one| one.order_id.to_string());
         Some(format!("redeemed_order_id={order}, state={state}"))
@@ -178,16 +223,7 @@ fn redemptions(codes: &[Code], redeemed: &Redeemed<'_>, findings: &mut Findings)
     }
 }
 
-async fn refusals(sink: &Client, refused: Refused, findings: &mut Findings) -> Result<(), Error> {
-    const REFUSALS: Layout<1> = Layout {
-        table: "promotion_refusal",
-        key: [("order_id", "order_id")],
-        columns: &[
-            ("promotion_code", "promotion_code"),
-            ("promotion_id", "promotion_id"),
-            ("reason", "reason"),
-        ],
-    };
+async fn refusals(pass: &mut Pass<'_>, refused: Refused) -> Result<(), Error> {
     let values = |refusal: &Refusal| {
         vec![
             Some(refusal.code.clone()),
@@ -195,5 +231,5 @@ async fn refusals(sink: &Client, refused: Refused, findings: &mut Findings) -> R
             Some(refusal.reason.to_owned()),
         ]
     };
-    compare(sink, &REFUSALS, refused, values, findings).await
+    pass.table(&REFUSALS, refused, values, values).await
 }

@@ -21,6 +21,10 @@ pub struct Report {
     pub differences_found: u64,
     /// The first differences, as many as were asked for.
     pub differences: Vec<Difference>,
+    /// Rows that were mended in all, with those that were evaluated anew because of them.
+    pub repairs_made: u64,
+    /// The first of them, as many as differences were asked for.
+    pub repairs: Vec<Repair>,
     /// What was left out, and why.
     pub notes: Vec<String>,
 }
@@ -38,6 +42,21 @@ pub struct TableReport {
     pub compared: u64,
     /// Differences found.
     pub differences: u64,
+    /// Whether what differed was mended.
+    pub repaired: bool,
+}
+
+/// A row that was mended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Repair {
+    /// Table.
+    pub table: String,
+    /// The row's key.
+    pub key: String,
+    /// The row as it was; nothing if there was none.
+    pub before: Option<String>,
+    /// The row as it is now; nothing if there is none any more.
+    pub after: Option<String>,
 }
 
 /// Which two were compared.
@@ -88,9 +107,15 @@ pub enum DifferenceKind {
 }
 
 impl Report {
-    /// Whether nothing differs and every row took part.
+    /// Whether nothing differs any more and every row took part.
     pub fn is_clean(&self) -> bool {
-        self.differences_found == 0 && self.tables.iter().all(|table| table.rows == table.compared)
+        self.remaining() == 0 && self.tables.iter().all(|table| table.rows == table.compared)
+    }
+
+    /// Differences that were not mended.
+    fn remaining(&self) -> u64 {
+        let left = self.tables.iter().filter(|table| !table.repaired);
+        left.map(|table| table.differences).sum()
     }
 }
 
@@ -130,8 +155,17 @@ impl Findings {
             rows: 0,
             compared: 0,
             differences: 0,
+            repaired: false,
         };
         self.report.tables.push(begun);
+    }
+
+    /// Counts a row that was mended; `describe` is called while there is room for it.
+    pub(super) fn mended(&mut self, describe: impl FnOnce() -> Repair) {
+        self.report.repairs_made += 1;
+        if self.report.repairs.len() < self.differences_max {
+            self.report.repairs.push(describe());
+        }
     }
 
     /// How many rows the table begun last holds.
@@ -217,6 +251,20 @@ impl fmt::Display for Difference {
     }
 }
 
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let row = |row: &Option<String>| row.clone().unwrap_or_else(|| "no row".to_owned());
+        write!(
+            f,
+            "repaired {} {}\n    before {}\n    after  {}",
+            self.table,
+            self.key,
+            row(&self.before),
+            row(&self.after)
+        )
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(position) = &self.source_position {
@@ -244,6 +292,7 @@ impl fmt::Display for Report {
                 rows,
                 compared,
                 differences,
+                repaired: _,
             } = table;
             writeln!(
                 f,
@@ -257,14 +306,30 @@ impl fmt::Display for Report {
         if hidden > 0 {
             writeln!(f, "and {hidden} more differences")?;
         }
+        for repair in &self.repairs {
+            writeln!(f, "{repair}")?;
+        }
+        let hidden = self.repairs_made - self.repairs.len() as u64;
+        if hidden > 0 {
+            writeln!(f, "and {hidden} more rows repaired")?;
+        }
         for note in &self.notes {
             writeln!(f, "note: {note}")?;
         }
-        match self.differences_found {
-            0 if self.is_clean() => write!(f, "no differences"),
-            0 => write!(f, "some rows were not compared"),
-            1 => write!(f, "1 difference"),
-            found => write!(f, "{found} differences"),
+        self.verdict(f)
+    }
+}
+
+impl Report {
+    fn verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.differences_found, self.remaining()) {
+            (0, _) if self.is_clean() => write!(f, "no differences"),
+            (0, _) => write!(f, "some rows were not compared"),
+            (1, 0) => write!(f, "1 difference, and none any more"),
+            (found, 0) => write!(f, "{found} differences, and none any more"),
+            (1, _) => write!(f, "1 difference"),
+            (found, left) if left == found => write!(f, "{found} differences"),
+            (found, left) => write!(f, "{found} differences, {left} of them not repaired"),
         }
     }
 }

@@ -7,29 +7,27 @@
 //!
 //! Everything that the consumer derives is compared but the times at which it happened to evaluate.
 
-use std::collections::HashMap;
-use std::pin::pin;
-
-use futures_util::TryStreamExt;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 use super::history::Entry;
 use super::model::{Customer, Habit, Model, Order, SalesHour, StockHour, Table};
 use super::report::{Comparison, DifferenceKind, Findings};
-use super::{Error, eligibility, ledger, redemption, topics};
+use super::rows::{Differing, Layout, Pass, Task, Values, query};
+use super::{Error, eligibility, ledger, redemption, repair, topics};
 use crate::config::settings::{Kafka, Retail, Sink};
 use crate::connection;
 use crate::kafka;
 
-/// Compares the topics with the sink.
+/// Compares the topics with the sink, and mends what differs if that is asked for.
 pub(super) async fn verify(
     sink: &Sink,
     kafka: &Kafka,
     retail: &Retail,
+    repair: bool,
     findings: &mut Findings,
 ) -> Result<(), Error> {
     let published = ledger::published_before(kafka).await?;
-    let sink = connection::connect(&sink.connection)
+    let mut sink = connection::connect(&sink.connection)
         .await
         .map_err(Error::SinkConnection)?;
     let begin = "set timezone = 'UTC'; set datestyle = 'ISO'; set statement_timeout = 0;
@@ -43,24 +41,111 @@ pub(super) async fn verify(
         .await
         .map_err(query("reading the time"))?;
     findings.report().sink_time = Some(now.get(0));
-    let offsets = offsets(&sink).await?;
-    let model = fold(kafka, retail, &offsets).await?;
-    stock(&sink, &model, findings).await?;
-    orders(&sink, &model, findings).await?;
-    customers(&sink, &model, findings).await?;
-    streamed_positions(kafka, retail, &model, &offsets, findings);
-    eligibility::verify(&sink, &model, findings).await?;
-    redemption::verify(&sink, &model, findings).await?;
+    let folded = Folded::new(retail).on(&sink, kafka, retail).await?;
+    let mut differing = Differing::default();
+    let mut pass = Pass {
+        sink: &sink,
+        findings,
+        task: Task::Compare(repair.then_some(&mut differing)),
+    };
+    tables(&mut pass, &folded.model).await?;
+    streamed_positions(kafka, retail, &folded, pass.findings);
+    eligibility::verify(&mut pass, &folded.model).await?;
+    redemption::verify(&mut pass, &folded.model).await?;
     ledger::verify(&sink, kafka, &published, findings).await?;
+    if repair {
+        sink.batch_execute("commit")
+            .await
+            .map_err(query("ending the transaction"))?;
+        repair::run(&mut sink, kafka, retail, folded, &differing, findings).await?;
+    }
     Ok(())
 }
 
+/// Compares or mends what follows from the topics alone.
+pub(super) async fn tables(pass: &mut Pass<'_>, model: &Model) -> Result<(), Error> {
+    stock(pass, model).await?;
+    orders(pass, model).await?;
+    customers(pass, model).await
+}
+
+/// The topics up to the sink's offsets.
+pub(super) struct Folded {
+    offsets: Vec<Offset>,
+    pub(super) model: Model,
+}
+
 /// A row of `consumer_offset`.
-struct Offset {
-    topic: String,
-    partition: i32,
+pub(super) struct Offset {
+    pub(super) topic: String,
+    pub(super) partition: i32,
     next_offset: i64,
-    streamed_position: Option<String>,
+    pub(super) streamed_position: Option<String>,
+}
+
+impl Folded {
+    fn new(retail: &Retail) -> Folded {
+        Folded {
+            offsets: Vec::new(),
+            model: Model::new(!retail.retract_deleted_orders),
+        }
+    }
+
+    /// Folds on, up to the offsets that the sink has now.
+    pub(super) async fn on(
+        self,
+        sink: &Client,
+        kafka: &Kafka,
+        retail: &Retail,
+    ) -> Result<Folded, Error> {
+        let offsets = offsets(sink).await?;
+        let stands = |offsets: &[Offset], topic: &str| -> topics::Ends {
+            let of_topic = offsets.iter().filter(|offset| offset.topic == topic);
+            of_topic
+                .map(|offset| (offset.partition, offset.next_offset))
+                .collect()
+        };
+        let plan = retail_topics(kafka, retail).map(|(table, topic)| {
+            let (from, until) = (stands(&self.offsets, &topic), stands(&offsets, &topic));
+            (table, topic, from, until)
+        });
+        let back = plan.iter().any(|(_, _, from, until)| {
+            let stood = |(partition, end): &(i32, i64)| {
+                !until.iter().any(|(id, at)| id == partition && at >= end)
+            };
+            from.iter().any(stood)
+        });
+        if back {
+            return Err(Error::WentBack);
+        }
+        let (kafka, mut model) = (kafka.clone(), self.model);
+        let read = tokio::task::spawn_blocking(move || {
+            for (table, topic, from, until) in plan {
+                topics::read_between(&kafka, &topic, &from, &until, |record| {
+                    model.apply(table, record)
+                })?;
+            }
+            Ok::<_, Error>(model)
+        });
+        Ok(Folded {
+            model: read.await??,
+            offsets,
+        })
+    }
+
+    /// Each partition with the last streamed position that it should have.
+    pub(super) fn streamed(
+        &self,
+        kafka: &Kafka,
+        retail: &Retail,
+    ) -> impl Iterator<Item = (&Offset, Option<String>)> {
+        let topics = retail_topics(kafka, retail);
+        self.offsets.iter().filter_map(move |offset| {
+            let (table, _) = topics.iter().find(|(_, topic)| *topic == offset.topic)?;
+            let streamed = self.model.streamed(*table, offset.partition);
+            Some((offset, streamed.map(|at| at.to_string())))
+        })
+    }
 }
 
 async fn offsets(sink: &Client) -> Result<Vec<Offset>, Error> {
@@ -92,188 +177,27 @@ fn retail_topics(kafka: &Kafka, retail: &Retail) -> [(Table, String); 3] {
     ]
 }
 
-async fn fold(kafka: &Kafka, retail: &Retail, offsets: &[Offset]) -> Result<Model, Error> {
-    let mut model = Model::new(!retail.retract_deleted_orders);
-    let kafka = kafka.clone();
-    let plan = retail_topics(&kafka, retail).map(|(table, topic)| {
-        let of_topic = offsets.iter().filter(|offset| offset.topic == topic);
-        let ends: topics::Ends = of_topic
-            .map(|offset| (offset.partition, offset.next_offset))
-            .collect();
-        (table, topic, ends)
-    });
-    let read = tokio::task::spawn_blocking(move || {
-        for (table, topic, ends) in plan {
-            topics::read(&kafka, &topic, &ends, |record| model.apply(table, record))?;
-        }
-        Ok(model)
-    });
-    read.await?
+impl Offset {
+    /// Its key, as the report shows it.
+    pub(super) fn key_text(&self) -> String {
+        format!("topic={}, partition={}", self.topic, self.partition)
+    }
 }
 
 /// The last streamed position decides what a repeat is, so it is compared too.
-fn streamed_positions(
-    kafka: &Kafka,
-    retail: &Retail,
-    model: &Model,
-    offsets: &[Offset],
-    findings: &mut Findings,
-) {
+fn streamed_positions(kafka: &Kafka, retail: &Retail, folded: &Folded, findings: &mut Findings) {
     findings.begin("consumer_offset", Comparison::TopicsAndSink);
-    let topics = retail_topics(kafka, retail);
-    for offset in offsets {
-        let Some((table, topic)) = topics.iter().find(|(_, topic)| *topic == offset.topic) else {
-            continue;
-        };
+    for (offset, expected) in folded.streamed(kafka, retail) {
         findings.row();
-        let expected = model
-            .streamed(*table, offset.partition)
-            .map(|at| at.to_string());
         if expected != offset.streamed_position {
             findings.differs(DifferenceKind::Unequal, |difference| {
-                difference.key = format!("topic={topic}, partition={}", offset.partition);
+                difference.key = offset.key_text();
                 difference.expected = expected;
                 difference.found.clone_from(&offset.streamed_position);
             });
         }
     }
 }
-
-/// A table of the sink: its key's columns, and the columns compared, each as a name and the SQL that
-/// gives its canonical text.
-pub(super) struct Layout<const N: usize> {
-    pub(super) table: &'static str,
-    pub(super) key: [(&'static str, &'static str); N],
-    pub(super) columns: &'static [(&'static str, &'static str)],
-}
-
-/// One row's values in the layout's order.
-pub(super) type Values = Vec<Option<String>>;
-
-/// Compares every row of a table with what is expected of it.
-pub(super) async fn compare<const N: usize, T>(
-    sink: &Client,
-    layout: &Layout<N>,
-    mut expected: HashMap<[i64; N], T>,
-    values: impl Fn(&T) -> Values,
-    findings: &mut Findings,
-) -> Result<(), Error> {
-    findings.begin(layout.table, Comparison::TopicsAndSink);
-    let count = format!("select count(*) from {}", layout.table);
-    let count = sink
-        .query_one(&count, &[])
-        .await
-        .map_err(query("counting rows"))?;
-    findings.rows(u64::try_from(count.get::<_, i64>(0)).unwrap_or_default());
-    let rows = sink
-        .simple_query_raw(&layout.select())
-        .await
-        .map_err(query("reading a table"))?;
-    let mut rows = pin!(rows);
-    while let Some(message) = rows.try_next().await.map_err(query("reading a table"))? {
-        let SimpleQueryMessage::Row(row) = message else {
-            continue;
-        };
-        let text = |index: usize| row.try_get(index).ok().flatten();
-        let mut key = [0; N];
-        for (index, part) in key.iter_mut().enumerate() {
-            *part = text(index)
-                .and_then(|text| text.parse().ok())
-                .unwrap_or_default();
-        }
-        let found: Values = (N..N + layout.columns.len())
-            .map(|index| text(index).map(str::to_owned))
-            .collect();
-        findings.compared();
-        match expected.remove(&key).map(|row| values(&row)) {
-            Some(expected) => layout.unequal(&key, &expected, &found, findings),
-            None => findings.differs(DifferenceKind::Unexpected, |difference| {
-                difference.key = layout.key_text(&key);
-                difference.found = Some(layout.row_text(&found));
-                difference.position = layout.position(&found);
-            }),
-        }
-    }
-    for (key, row) in expected {
-        findings.differs(DifferenceKind::Missing, |difference| {
-            let row = values(&row);
-            difference.key = layout.key_text(&key);
-            difference.expected = Some(layout.row_text(&row));
-            difference.position = layout.position(&row);
-        });
-    }
-    Ok(())
-}
-
-impl<const N: usize> Layout<N> {
-    fn select(&self) -> String {
-        let columns = self.key.iter().chain(self.columns).map(|(_, sql)| *sql);
-        format!(
-            "select {} from {}",
-            columns.collect::<Vec<_>>().join(", "),
-            self.table
-        )
-    }
-
-    fn unequal(&self, key: &[i64; N], expected: &Values, found: &Values, findings: &mut Findings) {
-        if expected == found {
-            return;
-        }
-        findings.differs(DifferenceKind::Unequal, |difference| {
-            let differing = |side: &Values| {
-                let columns = self
-                    .columns
-                    .iter()
-                    .zip(expected.iter().zip(found))
-                    .zip(side);
-                columns
-                    .filter(|((_, (expected, found)), _)| expected != found)
-                    .map(|(((name, sql), _), value)| shown(name, sql, value.as_deref()))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            };
-            difference.key = self.key_text(key);
-            difference.expected = Some(differing(expected));
-            difference.found = Some(differing(found));
-            difference.position = self.position(expected);
-        });
-    }
-
-    fn key_text(&self, key: &[i64; N]) -> String {
-        let parts = self.key.iter().zip(key);
-        let parts = parts.map(|((name, sql), value)| shown(name, sql, Some(&value.to_string())));
-        parts.collect::<Vec<_>>().join(", ")
-    }
-
-    fn row_text(&self, row: &Values) -> String {
-        let columns = self.columns.iter().zip(row);
-        let columns = columns.map(|((name, sql), value)| shown(name, sql, value.as_deref()));
-        columns.collect::<Vec<_>>().join(", ")
-    }
-
-    fn position(&self, row: &Values) -> Option<String> {
-        let column = self
-            .columns
-            .iter()
-            .position(|(name, _)| *name == "position")?;
-        row.get(column).cloned().flatten()
-    }
-}
-
-/// `hour=2026-11-23T08:00:00Z`: moments are compared as microseconds and shown as people write them.
-fn shown(name: &str, sql: &str, value: Option<&str>) -> String {
-    let moment = || {
-        let micros = value.filter(|_| sql.starts_with(MOMENT))?.parse().ok()?;
-        jiff::Timestamp::from_microsecond(micros).ok()
-    };
-    match moment() {
-        Some(moment) => format!("{name}={moment}"),
-        None => format!("{name}={}", value.unwrap_or("null")),
-    }
-}
-
-/// How the SQL of a moment begins.
-const MOMENT: &str = "(extract(epoch from ";
 
 macro_rules! moment {
     ($column:literal) => {
@@ -351,7 +275,7 @@ const HOURS: Layout<3> = Layout {
     ],
 };
 
-async fn stock(sink: &Client, model: &Model, findings: &mut Findings) -> Result<(), Error> {
+async fn stock(pass: &mut Pass<'_>, model: &Model) -> Result<(), Error> {
     let levels = model
         .stock
         .levels()
@@ -365,7 +289,7 @@ async fn stock(sink: &Client, model: &Model, findings: &mut Findings) -> Result<
             optional(*changed),
         ]
     };
-    compare(sink, &LEVELS, levels.collect(), level, findings).await?;
+    pass.table(&LEVELS, levels.collect(), level, level).await?;
     let hours = model.stock.hours().iter().map(|(key, hour)| (*key, hour));
     let hour = |hour: &&StockHour| {
         vec![
@@ -385,10 +309,10 @@ async fn stock(sink: &Client, model: &Model, findings: &mut Findings) -> Result<
             text(hour.position),
         ]
     };
-    compare(sink, &HOURS, hours.collect(), hour, findings).await
+    pass.table(&HOURS, hours.collect(), hour, hour).await
 }
 
-async fn orders(sink: &Client, model: &Model, findings: &mut Findings) -> Result<(), Error> {
+async fn orders(pass: &mut Pass<'_>, model: &Model) -> Result<(), Error> {
     const SALES: Layout<3> = Layout {
         table: "sales_hourly",
         key: [
@@ -415,7 +339,7 @@ async fn orders(sink: &Client, model: &Model, findings: &mut Findings) -> Result
             moment!("last_at"),
         ],
     };
-    order_images(sink, model, findings).await?;
+    order_images(pass, model).await?;
     let sales = |row: &SalesHour| {
         vec![
             text(row.orders),
@@ -426,7 +350,8 @@ async fn orders(sink: &Client, model: &Model, findings: &mut Findings) -> Result
             amount(row.cancelled_revenue_micros),
         ]
     };
-    compare(sink, &SALES, model.orders.sales(), sales, findings).await?;
+    pass.table(&SALES, model.orders.sales(), sales, sales)
+        .await?;
     let habit = |row: &Habit| {
         vec![
             text(row.orders),
@@ -435,11 +360,12 @@ async fn orders(sink: &Client, model: &Model, findings: &mut Findings) -> Result
             text(row.last_us),
         ]
     };
-    compare(sink, &HABITS, model.orders.habits(), habit, findings).await
+    pass.table(&HABITS, model.orders.habits(), habit, habit)
+        .await
 }
 
 /// Of an order that is gone the sink may keep the last columns; they mean nothing.
-async fn order_images(sink: &Client, model: &Model, findings: &mut Findings) -> Result<(), Error> {
+async fn order_images(pass: &mut Pass<'_>, model: &Model) -> Result<(), Error> {
     const ORDERS: Layout<1> = Layout {
         table: "order_image",
         key: plain!["order_id"],
@@ -461,33 +387,70 @@ async fn order_images(sink: &Client, model: &Model, findings: &mut Findings) -> 
             ("position", "position"),
             ("partition", "partition"),
             moment!("effective_at"),
+            (
+                "dated_at",
+                "(extract(epoch from case when present then dated_at end) * 1000000)::bigint",
+            ),
         ],
     };
-    let image = |entry: &&Entry<Order>| {
-        let present = entry.row.as_ref().filter(|order| !order.purged);
-        let counted = entry.row.as_ref().and_then(Order::counted);
-        vec![
-            boolean(present.is_some()),
-            optional(present.and_then(|order| order.customer)),
-            optional(present.and_then(|order| order.store)),
-            optional(present.and_then(|order| order.product)),
-            optional(present.and_then(|order| order.quantity)),
-            present.and_then(|order| order.unit_price.clone()),
-            present.and_then(|order| order.status.clone()),
-            present.and_then(|order| order.promotion_code.clone()),
-            present.and_then(|order| order.placed_at.clone()),
-            present.and_then(|order| boolean(!order.uncancelled())),
-            optional(counted.map(|counted| counted.placed_us)),
-            text(entry.position),
-            text(entry.partition),
-            text(entry.effective_us),
-        ]
-    };
     let orders = model.orders.entries().map(|(id, entry)| ([*id], entry));
-    compare(sink, &ORDERS, orders.collect(), image, findings).await
+    pass.table(
+        &ORDERS,
+        orders.collect(),
+        |one| order_values(one),
+        |one| order_stored(one),
+    )
+    .await
 }
 
-async fn customers(sink: &Client, model: &Model, findings: &mut Findings) -> Result<(), Error> {
+/// What is compared of an order.
+fn order_values(entry: &Entry<Order>) -> Values {
+    let present = entry.row.as_ref().filter(|order| !order.purged);
+    let counted = entry.row.as_ref().and_then(Order::counted);
+    vec![
+        boolean(present.is_some()),
+        optional(present.and_then(|order| order.customer)),
+        optional(present.and_then(|order| order.store)),
+        optional(present.and_then(|order| order.product)),
+        optional(present.and_then(|order| order.quantity)),
+        present.and_then(|order| order.unit_price.clone()),
+        present.and_then(|order| order.status.clone()),
+        present.and_then(|order| order.promotion_code.clone()),
+        present.and_then(|order| order.placed_at.clone()),
+        present.and_then(|order| boolean(!order.uncancelled())),
+        optional(counted.map(|counted| counted.placed_us)),
+        text(entry.position),
+        text(entry.partition),
+        text(entry.effective_us),
+        optional(present.and_then(Order::placed_us)),
+    ]
+}
+
+/// What is stored of an order: what the aggregates keep of one that the source has deleted, they keep all of.
+fn order_stored(entry: &Entry<Order>) -> Values {
+    let row = entry.row.as_ref();
+    let present = row.is_some_and(|order| !order.purged);
+    let counted = row.and_then(Order::counted);
+    vec![
+        boolean(present),
+        optional(row.and_then(|order| order.customer)),
+        optional(row.and_then(|order| order.store)),
+        optional(row.and_then(|order| order.product)),
+        optional(row.and_then(|order| order.quantity)),
+        row.and_then(|order| order.unit_price.clone()),
+        row.and_then(|order| order.status.clone()),
+        row.and_then(|order| order.promotion_code.clone()),
+        row.and_then(|order| order.placed_at.clone()),
+        boolean(row.is_some_and(|order| !order.uncancelled())),
+        optional(counted.map(|counted| counted.placed_us)),
+        text(entry.position),
+        text(entry.partition),
+        text(entry.effective_us),
+        optional(row.and_then(Order::placed_us)),
+    ]
+}
+
+async fn customers(pass: &mut Pass<'_>, model: &Model) -> Result<(), Error> {
     const CUSTOMERS: Layout<1> = Layout {
         table: "customer_image",
         key: plain!["customer_id"],
@@ -514,10 +477,18 @@ async fn customers(sink: &Client, model: &Model, findings: &mut Findings) -> Res
             text(entry.effective_us),
         ]
     };
+    let stored = |entry: &&Entry<Customer>| {
+        let row = entry.row.as_ref();
+        vec![
+            boolean(row.is_some()),
+            row.and_then(|customer| customer.tier.clone()),
+            boolean(row.is_none_or(|customer| customer.contact_allowed)),
+            text(entry.position),
+            text(entry.partition),
+            text(entry.effective_us),
+        ]
+    };
     let customers = model.customers.entries().map(|(id, entry)| ([*id], entry));
-    compare(sink, &CUSTOMERS, customers.collect(), image, findings).await
-}
-
-pub(super) fn query(action: &'static str) -> impl Fn(tokio_postgres::Error) -> Error {
-    move |source| Error::SinkQuery { action, source }
+    pass.table(&CUSTOMERS, customers.collect(), image, stored)
+        .await
 }

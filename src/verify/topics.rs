@@ -1,5 +1,6 @@
 //! Reading topics to exact offsets, on a thread of its own since the client blocks.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
@@ -37,13 +38,28 @@ pub(super) fn read(
     kafka: &Kafka,
     topic: &str,
     ends: &Ends,
+    each: impl FnMut(&Record<'_>) -> Result<(), String>,
+) -> Result<(), Error> {
+    read_between(kafka, topic, &Ends::new(), ends, each)
+}
+
+/// As [`read`], from where it was read up to before.
+pub(super) fn read_between(
+    kafka: &Kafka,
+    topic: &str,
+    starts: &Ends,
+    ends: &Ends,
     mut each: impl FnMut(&Record<'_>) -> Result<(), String>,
 ) -> Result<(), Error> {
+    let starts: HashMap<i32, i64> = starts.iter().copied().collect();
     let mut reader = Reader::open(kafka, Isolation::Committed)?;
-    for (partition, end) in ends.iter().copied().filter(|(_, end)| *end > 0) {
-        settle(&reader, topic, partition, end)?;
-        reader.assign(&[(topic, partition, 0)])?;
-        read_partition(&reader, topic, partition, end, &mut each)?;
+    for (partition, end) in ends.iter().copied() {
+        let start = starts.get(&partition).copied().unwrap_or(0);
+        if end > start {
+            settle(&reader, topic, partition, end)?;
+            reader.assign(&[(topic, partition, start)])?;
+            read_partition(&reader, topic, partition, end, &mut each)?;
+        }
     }
     Ok(())
 }

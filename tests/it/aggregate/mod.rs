@@ -8,6 +8,7 @@ mod histories;
 mod kills;
 mod outages;
 mod rebuild;
+mod repair;
 mod shop;
 mod sink;
 mod topics;
