@@ -1,5 +1,6 @@
 //! `tidewater simulate`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::signals;
+use crate::config;
 use crate::config::settings::Settings;
 use crate::exit::ExitCode;
 use crate::output;
-use crate::simulate::{self, Options, Size};
+use crate::simulate::{self, GatewayAddress, Options, ShopperOptions, Size};
 
 /// How large the shop is, and how it lives.
 #[derive(Clone, Debug, Args)]
@@ -35,6 +37,12 @@ pub struct SimulateArguments {
     #[arg(long, default_value_t = 4, value_name = "COUNT",
           value_parser = clap::value_parser!(u32).range(1..=64))]
     connections: u32,
+    /// Events of shoppers per second, posted to the gateway; 0: none.
+    #[arg(long, default_value_t = 0, value_name = "EVENTS",
+          value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    shoppers: u32,
+    #[command(flatten)]
+    gateway: GatewayArguments,
     /// Create and fill what is missing, and end.
     #[arg(long)]
     setup_only: bool,
@@ -43,6 +51,21 @@ pub struct SimulateArguments {
     json: bool,
     #[command(flatten)]
     size: SizeArguments,
+}
+
+/// Where events are posted; without it as the configuration says.
+#[derive(Clone, Debug, Args)]
+struct GatewayArguments {
+    /// URL of the gateway [configuration: simulate.gateway_url].
+    #[arg(long = "gateway", value_name = "URL", value_parser = http_url)]
+    url: Option<String>,
+    /// File that holds a key with the scope events:write [configuration: simulate.gateway_key].
+    #[arg(long = "gateway-key-file", value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+    config::http_url(text).ok_or_else(|| "it may be an http:// or https:// URL".to_owned())
 }
 
 /// The size of a shop that is filled now; one that has stores already keeps its own.
@@ -71,7 +94,9 @@ Examples:
   tidewater simulate --setup-only           create the shop's tables and its past
   tidewater simulate --rate 500             live until Ctrl-C, 500 row changes a second
   tidewater simulate --rate 20 --rhythm     quiet nights, busy evenings
-  tidewater simulate --seconds 60 --json    one minute, then a summary for a program";
+  tidewater simulate --seconds 60 --json    one minute, then a summary for a program
+  tidewater simulate --shoppers 20 --gateway-key-file key
+                                            shoppers' events too, 20 a second, to the gateway";
 
 /// Sets the shop up, and lives.
 pub(super) async fn run(
@@ -86,6 +111,7 @@ pub(super) async fn run(
         customers: arguments.size.customers,
         weeks: arguments.size.weeks,
     };
+    let shoppers = shoppers(settings, arguments)?;
     let setup = simulate::set_up(source, size, arguments.seed).await?;
     if arguments.setup_only {
         if arguments.json {
@@ -102,6 +128,7 @@ pub(super) async fn run(
         connections: arguments.connections,
         seed: arguments.seed,
         rhythm: arguments.rhythm,
+        shoppers,
     };
     let stop = CancellationToken::new();
     let mut background = JoinSet::new();
@@ -114,4 +141,35 @@ pub(super) async fn run(
         output::line(summary.to_string());
     }
     Ok(ExitCode::Success)
+}
+
+/// Who posts events, and where; the arguments go before the configuration.
+fn shoppers(
+    settings: &Settings,
+    arguments: &SimulateArguments,
+) -> Result<Option<ShopperOptions>, simulate::Error> {
+    if arguments.shoppers == 0 {
+        return Ok(None);
+    }
+    let GatewayArguments { url, key_file } = &arguments.gateway;
+    let key = match key_file {
+        Some(file) => {
+            let unreadable = |source| simulate::Error::KeyFile {
+                file: file.display().to_string(),
+                source,
+            };
+            Some(std::fs::read_to_string(file).map_err(unreadable)?)
+        }
+        None => settings.simulate.gateway_key.clone(),
+    };
+    let key = key.map(|key| key.trim().to_owned());
+    let key = key.filter(|key| !key.is_empty());
+    let url = url.as_ref().unwrap_or(&settings.simulate.gateway_url);
+    Ok(Some(ShopperOptions {
+        rate: arguments.shoppers,
+        gateway: GatewayAddress {
+            url: url.clone(),
+            key: key.ok_or(simulate::Error::NoKey)?,
+        },
+    }))
 }

@@ -4,6 +4,7 @@
 mod console;
 mod gateway;
 mod retail;
+mod simulate;
 mod webhook;
 
 /// One key.
@@ -41,7 +42,8 @@ pub const KEYS: &[Key] = &joined::<{ SHOP.len() + SECTIONS.len() }>(SECTIONS, SH
 
 /// The sections of the shop, which have a file of their own.
 const SHOP: &[Key] = &joined::<{ retail::KEYS.len() + SERVED.len() }>(retail::KEYS, SERVED);
-const SERVED: &[Key] = &joined::<{ SERVERS.len() + webhook::KEYS.len() }>(SERVERS, webhook::KEYS);
+const SERVED: &[Key] = &joined::<{ MET.len() + webhook::KEYS.len() }>(MET, webhook::KEYS);
+const MET: &[Key] = &joined::<{ SERVERS.len() + simulate::KEYS.len() }>(SERVERS, simulate::KEYS);
 const SERVERS: &[Key] =
     &joined::<{ gateway::KEYS.len() + console::KEYS.len() }>(gateway::KEYS, console::KEYS);
 

@@ -22,6 +22,7 @@ mod retail;
 mod row_store;
 mod selection;
 pub mod settings;
+mod simulate;
 #[cfg(test)]
 mod tests;
 mod webhook;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 pub use keys::{KEYS, Key};
 pub use raw::Raw;
+pub(crate) use simulate::http_url;
 
 use crate::exit::ExitCode;
 use settings::Settings;

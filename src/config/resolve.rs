@@ -16,6 +16,7 @@ use super::selection::selection;
 use super::settings::{
     AddedTables, Delivery, Http, Kafka, OnTooLarge, Retail, Settings, Sink, SnapshotMode, Source,
 };
+use super::simulate::simulate;
 use super::webhook::webhook;
 use crate::connection::Connection;
 use crate::event::is_topic_character;
@@ -39,6 +40,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
     let gateway = gateway(&mut resolver);
     let retail = retail(&mut resolver);
     let webhook = webhook(&mut resolver);
+    let simulate = simulate(&mut resolver);
     let row_store = row_store(&mut resolver);
     let names = format.as_ref().map(|format| format.handling.names);
     let selection = selection(names, &mut resolver);
@@ -59,6 +61,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
         gateway: gateway?,
         retail: retail?,
         webhook: webhook?,
+        simulate: simulate?,
         steps: steps?,
     })
 }

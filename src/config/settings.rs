@@ -40,6 +40,8 @@ pub struct Settings {
     pub retail: Retail,
     /// Who is told of codes over HTTP. `None`: nobody.
     pub webhook: Option<Webhook>,
+    /// The simulated shop.
+    pub simulate: Simulate,
     /// `[debug]`: crash tests only.
     pub steps: StepSettings,
 }
@@ -431,5 +433,23 @@ pub struct Webhook {
 impl std::fmt::Debug for Webhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Webhook(…)")
+    }
+}
+
+/// `[simulate]`
+#[derive(Clone)]
+pub struct Simulate {
+    /// The gateway that shoppers' events are posted to.
+    pub gateway_url: String,
+    /// The key that they are posted with.
+    pub gateway_key: Option<String>,
+}
+
+/// Without the key.
+impl std::fmt::Debug for Simulate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Simulate")
+            .field("gateway_url", &self.gateway_url)
+            .finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::resolve::Resolver;
 use super::settings::Webhook;
+use super::simulate::http_url;
 
 /// Least length of the secret, characters.
 const SECRET_MIN: usize = 16;
@@ -29,11 +30,7 @@ pub(super) fn webhook(resolver: &mut Resolver<'_>) -> Option<Option<Webhook>> {
         );
         return off.then_some(None);
     }
-    let url = resolver.checked("webhook.url", |text| {
-        let url = url::Url::parse(text).ok()?;
-        let usable = matches!(url.scheme(), "http" | "https") && url.has_host();
-        (usable && url.username().is_empty()).then(|| text.to_owned())
-    });
+    let url = resolver.checked("webhook.url", http_url);
     if !resolver.is_set("webhook.secret") {
         resolver.conflict(
             "webhook.secret",

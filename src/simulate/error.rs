@@ -37,6 +37,28 @@ pub enum Error {
     /// Another simulator is at work.
     #[error("another simulator lives in this database: stop it first")]
     Busy,
+    /// Nobody has named a key for the gateway.
+    #[error(
+        "shoppers need a key of the gateway: make one with tidewater keys create --scope events:write, \
+         and name its file with --gateway-key-file, or set simulate.gateway_key"
+    )]
+    NoKey,
+    /// The file that should hold the key cannot be read.
+    #[error("the gateway's key cannot be read from {file}: name a file that holds the key alone")]
+    KeyFile {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The gateway is none, or does not let us in.
+    #[error("events cannot be posted to {url}: {problem}")]
+    Gateway {
+        /// Where it is.
+        url: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// A worker ended in a bug.
     #[error("a worker of the simulator ended in a bug")]
     Panicked,
@@ -63,14 +85,22 @@ impl Error {
             Error::Refused { source, .. } => source.is_transient(),
             Error::Lost { source, .. } => std::error::Error::source(source)
                 .is_none_or(<dyn std::error::Error>::is::<std::io::Error>),
-            Error::Unconfigured | Error::Empty | Error::Busy | Error::Panicked => false,
+            Error::Unconfigured
+            | Error::Empty
+            | Error::Busy
+            | Error::NoKey
+            | Error::KeyFile { .. }
+            | Error::Gateway { .. }
+            | Error::Panicked => false,
         }
     }
 
     /// How the process ends on it.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Unconfigured => ExitCode::Configuration,
+            Error::Unconfigured | Error::NoKey | Error::KeyFile { .. } | Error::Gateway { .. } => {
+                ExitCode::Configuration
+            }
             Error::Connect(source) => source.exit_code(),
             Error::Refused { source, .. } if source.is_transient() => ExitCode::SourceUnreachable,
             Error::Refused { source, .. } if source.code == "42501" => ExitCode::SourceRights,

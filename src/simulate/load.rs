@@ -7,6 +7,7 @@ use tokio_postgres::types::FromSql;
 
 use super::Error;
 use super::shop::{Pair, Status};
+use super::shoppers::Clientele;
 use super::state::{KnownOrder, Member, PAST_MAX, Shelf, State};
 use crate::connection::Database;
 
@@ -14,6 +15,8 @@ use crate::connection::Database;
 const FOREIGN_ORDER_ID: i64 = 1_000_000_000;
 /// Most open orders that are taken up again.
 const OPEN_MAX: i64 = 50_000;
+/// Most favourites that shoppers come for: a few for each premium customer of the largest shop.
+const FAVOURITES_MAX: i64 = 1_000_000;
 
 const SHELVES: &str = "
     select s.store_id, p.product_id, i.on_hand, coalesce(i.target_stock, 0),
@@ -42,6 +45,15 @@ const ORDERS: &str = "
         order by order_id desc limit $3) youngest
     order by order_id";
 
+/// What premium customers have bought twice or more of late.
+const FAVOURITES: &str = "
+    select o.customer_id, o.store_id, o.product_id
+    from orders o join customers c using (customer_id)
+    where c.tier = 'premium' and o.placed_at > now() - interval '35 days'
+      and o.status not in ('cancelled', 'returned')
+    group by 1, 2, 3 having count(*) > 1
+    order by 1, 2, 3 limit $1";
+
 /// Every store, by id.
 pub(super) async fn stores(database: &Database) -> Result<Vec<i64>, Error> {
     let doing = "read the stores";
@@ -63,6 +75,44 @@ pub(super) async fn now_us(database: &Database) -> Result<i64, Error> {
     let doing = "tell the time";
     let now = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint";
     single(&query(database, doing, now).await?, doing)
+}
+
+/// Who visits the stores, and what for.
+pub(super) async fn clientele(database: &Database) -> Result<Clientele, Error> {
+    let doing = "read the favourites";
+    let rows = database.query(FAVOURITES, &[&FAVOURITES_MAX]).await;
+    let rows = rows.map_err(|error| Error::statement(doing, error))?;
+    let mut favourites: HashMap<i64, Vec<Pair>> = HashMap::new();
+    for row in &rows {
+        let pair = Pair {
+            store_id: get(row, 1, doing)?,
+            product_id: get(row, 2, doing)?,
+        };
+        favourites
+            .entry(get(row, 0, doing)?)
+            .or_default()
+            .push(pair);
+    }
+    let (premium, standard): (Vec<Member>, Vec<Member>) = members(database)
+        .await?
+        .into_iter()
+        .partition(|member| member.premium);
+    let ids = |members: Vec<Member>| members.iter().map(|m| m.customer_id).collect();
+    let doing = "read the products";
+    let products = query(
+        database,
+        doing,
+        "select product_id from products order by 1",
+    )
+    .await?;
+    let products = products.iter().map(|row| get(row, 0, doing));
+    Ok(Clientele {
+        stores: stores(database).await?,
+        products: products.collect::<Result<_, _>>()?,
+        premium: ids(premium),
+        standard: ids(standard),
+        favourites,
+    })
 }
 
 /// The state of some stores, for the plan that has the `index`-th share of the customers.

@@ -3,28 +3,35 @@
 //!
 //! ```text
 //! seed ─▶ history ─▶ setup ──COPY──▶ tables ──▶ load ─▶ plan ─▶ batch ─▶ worker ──▶ tables
-//!         └──── pure ────┘                              └─ pure ──────┘
+//!         └──── pure ────┘                       │      └─ pure ──────┘
+//!                                                └────▶ shoppers ─▶ poster ──HTTP──▶ gateway
+//!                                                       └ pure ┘
 //! ```
 //!
 //! Every worker has a connection and some of the stores for itself, so that no two of them change the
 //! same row and each knows its shelves without asking. What happens follows from the seed and the
 //! tables' state alone; only how many operations share a transaction depends on how fast the server is:
-//! all that are due.
+//! all that are due. The same holds of shoppers and the requests that their events share.
 
 mod batch;
 mod error;
+mod gateway;
 mod history;
+mod lateness;
 mod load;
 mod operation;
 mod pace;
 mod plan;
+mod poster;
 mod report;
 mod setup;
 mod shop;
+mod shoppers;
 mod state;
 mod worker;
 mod write;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -33,14 +40,18 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use error::Error;
-pub use report::{Counts, Summary};
+pub use gateway::GatewayAddress;
+pub use report::{Counts, EventCounts, EventSummary, Summary};
 pub use setup::{Setup, set_up};
 pub use shop::Size;
 
 use crate::connection::{self, Connection, Database};
-use pace::Rate;
-use report::{Done, Progress};
-use worker::{Start, Worker};
+use gateway::{Client, Ids};
+use pace::{Pace, Rate};
+use poster::{End, POSTERS, Poster, Queue, Standing};
+use report::{Progress, Report};
+use shoppers::Shoppers;
+use worker::{Session, Start, Worker};
 
 /// Held while a simulator lives: a second one would sell from the same shelves.
 const SIMULATOR_LOCK: i64 = 0x7368_6f70_6c69_7665;
@@ -50,7 +61,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 const REPORTS_MAX: usize = 1_024;
 
 /// How the shop lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Row changes per second, all in all.
     pub rate: u32,
@@ -62,6 +73,17 @@ pub struct Options {
     pub seed: u64,
     /// Whether the rate follows the hours of a day.
     pub rhythm: bool,
+    /// Shoppers whose application posts events; `None`: nobody's does.
+    pub shoppers: Option<ShopperOptions>,
+}
+
+/// How shoppers come and go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShopperOptions {
+    /// Events per second, at least one.
+    pub rate: u32,
+    /// Where they are posted.
+    pub gateway: GatewayAddress,
 }
 
 /// Lives until the end of the duration or `stop`, and says what happened.
@@ -72,14 +94,66 @@ pub async fn live(
 ) -> Result<Summary, Error> {
     let control = connect(source).await?;
     lock(&control).await?;
-    let stores = load::stores(&control).await?;
-    let plans = u32::try_from(stores.len()).unwrap_or(u32::MAX);
-    let plans = plans.clamp(1, options.connections.max(1));
-    let rate = rate(&control, options, plans).await?;
-    let first_order_id = load::first_order_id(&control).await?;
     // Ends the other workers when one has failed.
     let stop = stop.child_token();
     let (reports, received) = mpsc::channel(REPORTS_MAX);
+    let sessions = open_workers(source, &control, options, &stop, &reports).await?;
+    let visits = match &options.shoppers {
+        Some(shoppers) => Some((shoppers, load::clientele(&control).await?)),
+        None => None,
+    };
+    let rhythm_from = rhythm_from(&control, options).await?;
+    let start = Start {
+        instant: Instant::now(),
+        unix_us: load::now_us(&control).await?,
+    };
+    let mut tasks = JoinSet::new();
+    if let Some((shoppers, clientele)) = visits {
+        let end = End {
+            start,
+            duration: options.duration,
+            stop,
+        };
+        let rate = Rate {
+            changes_per_second: shoppers.rate.max(1),
+            plans: 1,
+            rhythm_from,
+        };
+        let acts = Shoppers::new(clientele, Pace::new(rate, 0), options.seed);
+        let queue = Queue::new(acts.ok_or(Error::Empty)?, end.clone());
+        for poster in posters(shoppers, queue, &end, options.seed, &reports)? {
+            tasks.spawn(poster.run());
+        }
+    }
+    for (worker, session) in sessions {
+        tasks.spawn(worker.run(session, start));
+    }
+    drop(reports);
+    let progress = collect(received, options, start.instant).await;
+    let mut result = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        result = result.and(ended.unwrap_or(Err(Error::Panicked)));
+    }
+    result.map(|()| progress.summary(options, start.instant.elapsed()))
+}
+
+/// One worker for each share of the stores, connected.
+async fn open_workers(
+    source: &Connection,
+    control: &Database,
+    options: &Options,
+    stop: &CancellationToken,
+    reports: &mpsc::Sender<Report>,
+) -> Result<Vec<(Worker, Session)>, Error> {
+    let stores = load::stores(control).await?;
+    let plans = u32::try_from(stores.len()).unwrap_or(u32::MAX);
+    let plans = plans.clamp(1, options.connections.max(1));
+    let rate = Rate {
+        changes_per_second: options.rate.max(1),
+        plans,
+        rhythm_from: rhythm_from(control, options).await?,
+    };
+    let first_order_id = load::first_order_id(control).await?;
     let mut sessions = Vec::new();
     for index in 0..plans {
         let worker = Worker {
@@ -96,35 +170,38 @@ pub async fn live(
         let session = worker.open(0).await?;
         sessions.push((worker, session));
     }
-    drop(reports);
-    let start = Start {
-        instant: Instant::now(),
-        unix_us: load::now_us(&control).await?,
-    };
-    let mut workers = JoinSet::new();
-    for (worker, session) in sessions {
-        workers.spawn(worker.run(session, start));
-    }
-    let progress = collect(received, start.instant).await;
-    let mut result = Ok(());
-    while let Some(ended) = workers.join_next().await {
-        result = result.and(ended.unwrap_or(Err(Error::Panicked)));
-    }
-    result.map(|()| progress.summary(options, start.instant.elapsed()))
+    Ok(sessions)
 }
 
-async fn rate(control: &Database, options: &Options, plans: u32) -> Result<Rate, Error> {
-    let rhythm_from = if options.rhythm {
-        let second = load::now_us(control).await? / 1_000_000 % 86_400;
-        Some(u32::try_from(second).unwrap_or_default())
-    } else {
-        None
+/// Posters that share a queue.
+fn posters(
+    shoppers: &ShopperOptions,
+    queue: Queue,
+    end: &End,
+    seed: u64,
+    reports: &mpsc::Sender<Report>,
+) -> Result<Vec<Poster>, Error> {
+    let client = Arc::new(Client::new(&shoppers.gateway)?);
+    let queue = Arc::new(tokio::sync::Mutex::new(queue));
+    let standing = Arc::new(Mutex::new(Standing::default()));
+    let poster = || Poster {
+        client: Arc::clone(&client),
+        ids: Ids::of(seed, end.start.unix_us),
+        queue: Arc::clone(&queue),
+        standing: Arc::clone(&standing),
+        end: end.clone(),
+        reports: reports.clone(),
     };
-    Ok(Rate {
-        changes_per_second: options.rate.max(1),
-        plans,
-        rhythm_from,
-    })
+    Ok(std::iter::repeat_with(poster).take(POSTERS).collect())
+}
+
+/// Second of the day at which a daily rhythm starts, where there is one.
+async fn rhythm_from(control: &Database, options: &Options) -> Result<Option<u32>, Error> {
+    if !options.rhythm {
+        return Ok(None);
+    }
+    let second = load::now_us(control).await? / 1_000_000 % 86_400;
+    Ok(Some(u32::try_from(second).unwrap_or_default()))
 }
 
 async fn connect(source: &Connection) -> Result<Database, Error> {
@@ -149,18 +226,22 @@ fn share(stores: &[i64], index: u32, plans: u32) -> Vec<i64> {
     stores.iter().skip(skip).step_by(step).copied().collect()
 }
 
-/// Counts until every worker has ended.
-async fn collect(mut received: mpsc::Receiver<Done>, started: Instant) -> Progress {
+/// Counts until every worker and poster has ended.
+async fn collect(
+    mut received: mpsc::Receiver<Report>,
+    options: &Options,
+    started: Instant,
+) -> Progress {
     let mut progress = Progress::default();
     let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     ticks.tick().await;
     loop {
         tokio::select! {
-            done = received.recv() => match done {
-                Some(done) => progress.add(&done),
+            report = received.recv() => match report {
+                Some(report) => progress.add(&report),
                 None => return progress,
             },
-            _ = ticks.tick() => progress.log(started.elapsed()),
+            _ = ticks.tick() => progress.log(options, started.elapsed()),
         }
     }
 }

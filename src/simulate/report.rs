@@ -3,16 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Options;
 use super::batch::Batch;
+use super::lateness::Lateness;
 use super::operation::Operation;
+use super::poster::Posted;
 use super::shop::Status;
-
-/// Highest lateness told apart, microseconds.
-const LATENESS_US_MAX: u64 = 3_600_000_000;
 
 /// How often each thing has happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -104,73 +102,161 @@ impl Done {
     }
 }
 
+/// What workers and posters tell of.
+pub(super) enum Report {
+    /// A transaction.
+    Written(Done),
+    /// A request to the gateway.
+    Posted(Posted),
+}
+
 /// Everything so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Progress {
     counts: Counts,
     transactions: u64,
-    /// From due to committed, microseconds. Absent if there is no memory for it.
-    lateness: Option<Histogram<u64>>,
+    /// From due to committed.
+    lateness: Lateness,
+    events: EventCounts,
+    /// From due to acknowledged.
+    events_lateness: Lateness,
     /// As of the last line of progress.
-    logged: (Duration, u64),
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Progress {
-            counts: Counts::default(),
-            transactions: 0,
-            lateness: Histogram::new_with_max(LATENESS_US_MAX, 3).ok(),
-            logged: (Duration::ZERO, 0),
-        }
-    }
+    logged: (Duration, u64, u64),
 }
 
 impl Progress {
-    pub(super) fn add(&mut self, done: &Done) {
-        self.counts.add(&done.counts);
-        self.transactions += 1;
-        for late_us in &done.lateness_us {
-            if let Some(lateness) = &mut self.lateness {
-                lateness.saturating_record(*late_us);
+    pub(super) fn add(&mut self, report: &Report) {
+        match report {
+            Report::Written(done) => {
+                self.counts.add(&done.counts);
+                self.transactions += 1;
+                for late_us in &done.lateness_us {
+                    self.lateness.add(*late_us);
+                }
+            }
+            Report::Posted(posted) => {
+                self.events.add(posted);
+                for late_us in &posted.lateness_us {
+                    self.events_lateness.add(*late_us);
+                }
             }
         }
     }
 
     /// One line of progress.
-    pub(super) fn log(&mut self, elapsed: Duration) {
-        let (before, changes) = self.logged;
+    pub(super) fn log(&mut self, options: &Options, elapsed: Duration) {
+        let (before, changes, events) = self.logged;
         let seconds = elapsed.saturating_sub(before).as_secs_f64().max(0.001);
+        let per_second = |now: u64, then: u64| ((now - then) as f64 / seconds).round();
+        let (now, accepted) = (self.counts.changes, self.events.accepted);
         tracing::info!(
-            changes = self.counts.changes,
-            per_second = ((self.counts.changes - changes) as f64 / seconds).round(),
-            late_p99_ms = self.late_ms(0.99),
+            changes = now,
+            per_second = per_second(now, changes),
+            late_p99_ms = self.lateness.ms(0.99),
             "the shop lives"
         );
-        self.logged = (elapsed, self.counts.changes);
-    }
-
-    fn late_ms(&self, quantile: f64) -> f64 {
-        let late_us = self
-            .lateness
-            .as_ref()
-            .map(|l| l.value_at_quantile(quantile));
-        late_us.unwrap_or(0) as f64 / 1e3
+        if options.shoppers.is_some() {
+            tracing::info!(
+                events = accepted,
+                per_second = per_second(accepted, events),
+                late_p99_ms = self.events_lateness.ms(0.99),
+                "shoppers come and go"
+            );
+        }
+        self.logged = (elapsed, now, accepted);
     }
 
     pub(super) fn summary(&self, options: &Options, elapsed: Duration) -> Summary {
         let seconds = elapsed.as_secs_f64();
+        let events = |rate: u32| EventSummary {
+            rate,
+            achieved_rate: self.events.accepted as f64 / seconds.max(0.001),
+            late_p50_ms: self.events_lateness.ms(0.5),
+            late_p99_ms: self.events_lateness.ms(0.99),
+            late_max_ms: self.events_lateness.ms(1.0),
+            counts: self.events,
+        };
         Summary {
             seed: options.seed,
             seconds,
             rate: options.rate,
             achieved_rate: self.counts.changes as f64 / seconds.max(0.001),
             transactions: self.transactions,
-            late_p50_ms: self.late_ms(0.5),
-            late_p99_ms: self.late_ms(0.99),
-            late_max_ms: self.late_ms(1.0),
+            late_p50_ms: self.lateness.ms(0.5),
+            late_p99_ms: self.lateness.ms(0.99),
+            late_max_ms: self.lateness.ms(1.0),
             counts: self.counts,
+            events: options.shoppers.as_ref().map(|s| events(s.rate)),
         }
+    }
+}
+
+/// What became of the events of shoppers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct EventCounts {
+    /// Events that the gateway has accepted, each once: they are in the topic.
+    pub accepted: u64,
+    /// Of those, events that it had already from a request whose answer was lost.
+    pub repeated: u64,
+    /// Events that it rejected.
+    pub refused: u64,
+    /// Events that were still being sent when the time was up: they are in the topic or not.
+    pub unanswered: u64,
+    /// Requests that were answered.
+    pub requests: u64,
+    /// Attempts that the gateway put off (429, 503, 504), did not answer, or did not know the key at.
+    pub put_off: u64,
+}
+
+impl EventCounts {
+    fn add(&mut self, posted: &Posted) {
+        self.accepted += posted.settled.accepted + posted.settled.repeated;
+        self.repeated += posted.settled.repeated;
+        self.refused += posted.settled.rejected;
+        self.unanswered += posted.unanswered;
+        self.requests += u64::from(posted.unanswered == 0);
+        self.put_off += posted.put_off;
+    }
+}
+
+/// What shoppers have done.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct EventSummary {
+    /// Events per second that were asked for.
+    pub rate: u32,
+    /// Events per second that were accepted.
+    pub achieved_rate: f64,
+    /// From when an event was due to its acknowledgement, milliseconds: half of them were faster.
+    pub late_p50_ms: f64,
+    /// 99 of 100 were faster.
+    pub late_p99_ms: f64,
+    /// The slowest.
+    pub late_max_ms: f64,
+    /// What became of them.
+    #[serde(flatten)]
+    pub counts: EventCounts,
+}
+
+impl fmt::Display for EventSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = &self.counts;
+        writeln!(
+            f,
+            "{} events accepted in {} requests: {:.0} a second of {} asked for; {} refused, {} unanswered, \
+             {} requests put off",
+            counts.accepted,
+            counts.requests,
+            self.achieved_rate,
+            self.rate,
+            counts.refused,
+            counts.unanswered,
+            counts.put_off
+        )?;
+        write!(
+            f,
+            "from due to acknowledged: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+            self.late_p50_ms, self.late_p99_ms, self.late_max_ms
+        )
     }
 }
 
@@ -196,6 +282,9 @@ pub struct Summary {
     /// What happened.
     #[serde(flatten)]
     pub counts: Counts,
+    /// What shoppers did, if there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventSummary>,
 }
 
 impl fmt::Display for Summary {
@@ -230,6 +319,10 @@ impl fmt::Display for Summary {
             counts.listed,
             counts.customers,
             self.seed
-        )
+        )?;
+        match &self.events {
+            Some(events) => write!(f, "\n{events}"),
+            None => Ok(()),
+        }
     }
 }

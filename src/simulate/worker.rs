@@ -13,7 +13,7 @@ use super::batch::Batch;
 use super::operation::Planned;
 use super::pace::{Pace, Rate};
 use super::plan::Plan;
-use super::report::Done;
+use super::report::{Done, Report};
 use super::write::Writer;
 use super::{Error, connect, load};
 use crate::connection::{Connection, Database};
@@ -22,7 +22,7 @@ use crate::telemetry;
 /// Most operations of one transaction.
 const BATCH_OPERATIONS_MAX: usize = 1_000;
 /// How long after the end a worker that is late goes on.
-const LATE_MAX: Duration = Duration::from_secs(2);
+pub(super) const LATE_MAX: Duration = Duration::from_secs(2);
 /// Before a lost server is tried again.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -37,7 +37,7 @@ pub(super) struct Worker {
     /// Least order id that no session of this worker has used.
     pub(super) next_order_id: i64,
     pub(super) duration: Option<Duration>,
-    pub(super) reports: mpsc::Sender<Done>,
+    pub(super) reports: mpsc::Sender<Report>,
     pub(super) stop: CancellationToken,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Start {
 }
 
 impl Start {
-    fn elapsed_us(&self) -> u64 {
+    pub(super) fn elapsed_us(&self) -> u64 {
         u64::try_from(self.instant.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
@@ -136,7 +136,7 @@ impl Worker {
             writer.write(database, &batch, start.unix_us).await?;
             // The collector outlives the workers.
             let done = Done::of(batch, start.elapsed_us());
-            let _ = self.reports.send(done).await;
+            let _ = self.reports.send(Report::Written(done)).await;
         }
     }
 

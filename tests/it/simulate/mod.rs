@@ -1,5 +1,7 @@
 //! The simulated shop on a real server.
 
+mod shoppers;
+
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
