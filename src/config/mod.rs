@@ -15,6 +15,7 @@ mod format;
 mod gateway;
 mod handling;
 mod keys;
+pub mod mapping;
 mod outbox;
 mod raw;
 mod resolve;

@@ -68,17 +68,10 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
 
 /// The aggregates are made from whole rows in topics of their own.
 fn refuse_to_touch(retail: &Retail, selection: &Selection, resolver: &mut Resolver<'_>) {
-    for (key, table) in [
-        ("retail.inventory_table", &retail.inventory_table),
-        ("retail.orders_table", &retail.orders_table),
-        ("retail.customers_table", &retail.customers_table),
-    ] {
-        let touched = table
-            .split_once('.')
-            .is_some_and(|(schema, table)| selection.touches(schema, table));
-        if touched {
+    for table in retail.mapping.tables() {
+        if selection.touches(&table.schema, &table.name) {
             resolver.conflict(
-                key,
+                &format!("{}.table", table.section),
                 format!("source.columns, [[transform]], [[route]] or [outbox] matches {table}"),
                 "leave that table out of the patterns: the aggregates need it as it is",
             );
@@ -359,10 +352,23 @@ impl Resolver<'_> {
         })
     }
 
-    pub(super) fn table(&mut self, path: &str) -> Option<String> {
+    /// A table's schema and name, each as it is or, where it holds a dot, in SQL's quotes.
+    pub(super) fn table(&mut self, path: &str) -> Option<(String, String)> {
         self.checked(path, |text| {
-            let (schema, table) = text.split_once('.')?;
-            (!schema.is_empty() && !table.is_empty()).then(|| text.to_owned())
+            let (schema, rest) = if text.starts_with('"') {
+                let (schema, rest) = quoted(text)?;
+                (schema, rest.strip_prefix('.')?)
+            } else {
+                let (schema, rest) = text.split_once('.')?;
+                (schema.to_owned(), rest)
+            };
+            let name = if rest.starts_with('"') {
+                let (name, rest) = quoted(rest)?;
+                rest.is_empty().then_some(name)?
+            } else {
+                rest.to_owned()
+            };
+            (!schema.is_empty() && !name.is_empty()).then_some((schema, name))
         })
     }
 
@@ -387,12 +393,16 @@ impl Resolver<'_> {
             return Some(items);
         }
         let text = self.required(path)?;
-        let text = text.trim_matches(|c| matches!(c, '[' | ']'));
-        Some(
-            text.split(',')
-                .map(|item| item.trim().trim_matches('"').to_owned())
-                .collect(),
-        )
+        Some(items(&text))
+    }
+
+    /// A list of texts exactly as they are, which may be empty.
+    pub(super) fn texts(&self, path: &str) -> Vec<String> {
+        match self.raw.values.get(path) {
+            Some(RawValue::List(items)) => items.clone(),
+            Some(RawValue::Text(text)) if text.is_empty() => Vec::new(),
+            Some(RawValue::Text(_)) | None => items(&self.text(path).unwrap_or_default()),
+        }
     }
 
     pub(super) fn choice<T: Copy>(&mut self, path: &str, choices: &[(&str, T)]) -> Option<T> {
@@ -461,6 +471,31 @@ impl Resolver<'_> {
         named
             .map(|(name, value)| (name.to_owned(), text(value)))
             .collect()
+    }
+}
+
+/// `"a", b`, with brackets or without.
+fn items(text: &str) -> Vec<String> {
+    let text = text.trim_matches(|c| matches!(c, '[' | ']'));
+    let items = text.split(',');
+    items
+        .map(|item| item.trim().trim_matches('"').to_owned())
+        .collect()
+}
+
+/// A name in SQL's quotes, and what follows it: `"a""b".c` is `a"b` and `.c`.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let (mut name, mut rest) = (String::new(), text.strip_prefix('"')?);
+    loop {
+        let (part, after) = rest.split_once('"')?;
+        name.push_str(part);
+        match after.strip_prefix('"') {
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None => return Some((name, after)),
+        }
     }
 }
 

@@ -1,14 +1,13 @@
 //! `[retail]`: the shop's tables, its aggregates and its codes.
 
+use super::mapping::mapping;
 use super::resolve::Resolver;
 use super::settings::{Arms, Retail};
 
 /// Resolves it.
 pub(super) fn retail(resolver: &mut Resolver<'_>) -> Option<Retail> {
     let group = resolver.name("retail.group", 200, |c| !c.is_control());
-    let inventory_table = resolver.table("retail.inventory_table");
-    let orders_table = resolver.table("retail.orders_table");
-    let customers_table = resolver.table("retail.customers_table");
+    let mapping = mapping(resolver);
     let retract = resolver.choice("retail.on_delete", &[("retract", true), ("keep", false)]);
     let customer_limit = resolver.number("retail.customer_limit", 0, 1_000);
     let issue_max_lag = resolver.duration("retail.issue_max_lag", "1s", "5m");
@@ -22,9 +21,7 @@ pub(super) fn retail(resolver: &mut Resolver<'_>) -> Option<Retail> {
     let batch_linger = resolver.duration("retail.batch_linger", "0ms", "10s");
     Some(Retail {
         group: group?,
-        inventory_table: inventory_table?,
-        orders_table: orders_table?,
-        customers_table: customers_table?,
+        mapping: mapping?.into(),
         retract_deleted_orders: retract?,
         customer_limit: i32::try_from(customer_limit?).ok()?,
         issue_max_lag: issue_max_lag?,

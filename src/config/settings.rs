@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::mapping::Mapping;
 use crate::connection::Connection;
 use crate::event::selection::Selection;
 use crate::event::{Encoding, Extras, Handling, Operations, Shape};
@@ -367,12 +368,8 @@ pub struct Gateway {
 pub struct Retail {
     /// Consumer group; instances with the same one share the partitions.
     pub group: String,
-    /// Source table of stock levels, `schema.table`.
-    pub inventory_table: String,
-    /// Source table of orders.
-    pub orders_table: String,
-    /// Source table of customers.
-    pub customers_table: String,
+    /// The shop's tables, and what their statuses mean.
+    pub mapping: Arc<Mapping>,
     /// Deleted orders are retracted (`true`), or kept in the aggregates.
     pub retract_deleted_orders: bool,
     /// Codes a customer may get in 24 hours over all rules.

@@ -334,7 +334,7 @@ fn what_the_aggregates_are_made_from_stays_as_it_is() {
     let shown = faults(&format!("{sink}{mask}")).join("\n");
     assert!(
         shown.contains(
-            "retail.customers_table: source.columns, [[transform]], [[route]] or [outbox]"
+            "retail.customers.table: source.columns, [[transform]], [[route]] or [outbox]"
         ),
         "{shown}"
     );

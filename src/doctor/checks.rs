@@ -1,7 +1,5 @@
 //! The checks: facts in, findings out. Pure.
 
-use std::collections::BTreeSet;
-
 use super::facts::{Purpose, SinkFacts, SourceFacts, TableFacts, TopicFacts, TopicSettings};
 use super::{Finding, Severity, batch, standby};
 use crate::config::settings::{Arms, Console, Gateway, Kafka, Retail, Settings, Source};
@@ -112,12 +110,7 @@ fn secret(retail: &Retail) -> Finding {
 }
 
 /// The source.
-pub(super) fn source(
-    source: &Source,
-    retail: &Retail,
-    has_sink: bool,
-    facts: &SourceFacts,
-) -> Vec<Finding> {
+pub(super) fn source(source: &Source, facts: &SourceFacts) -> Vec<Finding> {
     let mut findings = server(&facts.server, facts.slot.is_some());
     findings.push(standby::check(source, &facts.server, facts.slot.as_ref()));
     findings.push(kept_log(&facts.server));
@@ -128,15 +121,6 @@ pub(super) fn source(
     findings.push(oldest_transaction(facts.oldest_transaction));
     findings.push(oldest_prepared(facts.oldest_prepared.as_ref()));
     findings.push(clock("source.clock", facts.clock_offset));
-    if has_sink {
-        for (mapped, key) in [
-            (&retail.inventory_table, &["product_id", "store_id"][..]),
-            (&retail.orders_table, &["order_id"]),
-            (&retail.customers_table, &["customer_id"]),
-        ] {
-            findings.push(mapped_key(mapped, key, &facts.tables));
-        }
-    }
     findings
 }
 
@@ -318,41 +302,6 @@ fn clock(check: &'static str, offset: f64) -> Finding {
     }
 }
 
-/// The fold of a retail table identifies rows by exactly this key.
-fn mapped_key(mapped: &str, key: &[&str], tables: &[TableFacts]) -> Finding {
-    const CHECK: &str = "retail.key";
-    let wanted: BTreeSet<String> = key.iter().map(|column| (*column).to_owned()).collect();
-    let Some(facts) = tables
-        .iter()
-        .find(|facts| facts.table.to_string() == mapped)
-    else {
-        return Finding::bad(
-            Error,
-            CHECK,
-            format!("{mapped} is not among the captured tables"),
-            "name an existing table in [retail], and include it in source.tables",
-        );
-    };
-    if facts.key == wanted {
-        return Finding::ok(CHECK, format!("{mapped} is keyed by {}", key.join(", ")));
-    }
-    let found: Vec<_> = facts.key.iter().map(String::as_str).collect();
-    Finding::bad(
-        Error,
-        CHECK,
-        format!(
-            "{mapped} is keyed by ({}), not by ({})",
-            found.join(", "),
-            key.join(", ")
-        ),
-        format!(
-            "alter table {} add primary key ({})",
-            facts.table.quoted(),
-            key.join(", ")
-        ),
-    )
-}
-
 /// The topics.
 pub(super) fn kafka(kafka: &Kafka, topics: &[TopicFacts]) -> Vec<Finding> {
     let reached = Finding::ok("kafka.reached", format!("{} answers", kafka.brokers));
@@ -495,26 +444,6 @@ mod tests {
             &one(&hidden),
             Error,
             &["grant select on \"public\".\"orders\" to \"till\""],
-        );
-    }
-
-    #[test]
-    fn mapped_tables_have_exactly_their_key() {
-        let tables = [facts("d", &["order_id"])];
-        check(
-            &mapped_key("public.orders", &["order_id"], &tables),
-            Severity::Ok,
-            &[],
-        );
-        check(
-            &mapped_key("public.orders", &["id"], &tables),
-            Error,
-            &["keyed by (order_id), not by (id)"],
-        );
-        check(
-            &mapped_key("public.sales", &["id"], &tables),
-            Error,
-            &["not among"],
         );
     }
 

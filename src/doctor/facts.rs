@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::config::mapping::Mapping;
 use crate::config::settings::{Kafka, Settings, Sink, Source};
 use crate::connection;
 use crate::kafka::{self, Admin, topics};
 use crate::postgres::{self, Patterns, Publication, Server, SlotState, TableName, TableShape};
-use crate::retail::{self, SchemaError};
+use crate::retail::{self, SchemaError, mapped};
 
 /// How long a broker may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,6 +23,8 @@ pub(super) struct SourceFacts {
     pub(super) tables: Vec<TableFacts>,
     /// The same as they are captured: with the columns that the publication publishes, if there is one.
     pub(super) shapes: Vec<TableShape>,
+    /// The mapped tables, in the mapping's order; `None` for one that is not there.
+    pub(super) mapped: Vec<Option<mapped::Found>>,
     /// Backend and age in seconds of the oldest transaction that has an id.
     pub(super) oldest_transaction: Option<(i32, f64)>,
     /// Name and age in seconds of the oldest prepared transaction.
@@ -81,10 +84,15 @@ pub(super) struct SinkFacts {
     pub(super) clock_offset: f64,
     /// Seconds since the batch last finished; `None` when it never has.
     pub(super) batch_age: Option<f64>,
+    /// The mapping that its tables were folded by; `None` when none were yet.
+    pub(super) folded_by: Option<String>,
 }
 
 /// Asks the source.
-pub(super) async fn source(source: &Source) -> Result<SourceFacts, postgres::Error> {
+pub(super) async fn source(
+    source: &Source,
+    mapping: &Mapping,
+) -> Result<SourceFacts, postgres::Error> {
     const TABLES: &str = "
         select n.nspname::text, c.relname::text, c.relreplident::text,
                array(select a.attname::text from pg_index i
@@ -129,6 +137,10 @@ pub(super) async fn source(source: &Source) -> Result<SourceFacts, postgres::Err
     let wanted = |facts: &TableFacts| patterns.as_ref().is_some_and(|p| p.matches(&facts.table));
     let tables: Vec<TableFacts> = tables.filter(wanted).collect();
     let shapes = shapes(&client, &tables, publication.as_ref().ok()).await?;
+    let mut mapped = Vec::new();
+    for table in mapping.tables() {
+        mapped.push(mapped::find(&client, table).await.map_err(failed)?);
+    }
     let oldest = client.query_opt(OLDEST, &[]).await.map_err(failed)?;
     let prepared = client.query_opt(PREPARED, &[]).await.map_err(failed)?;
     Ok(SourceFacts {
@@ -137,6 +149,7 @@ pub(super) async fn source(source: &Source) -> Result<SourceFacts, postgres::Err
         publication,
         tables,
         shapes,
+        mapped,
         oldest_transaction: oldest.map(|row| (row.get(0), row.get(1))),
         oldest_prepared: prepared.map(|row| (row.get(0), row.get(1))),
         clock_offset: clock_offset(&client).await.map_err(failed)?,
@@ -187,21 +200,15 @@ pub(super) async fn kafka(
         let position = topics::position(&kafka.prefix, &source.slot);
         wanted.push((position, Purpose::Position));
     }
-    let retail = &settings.retail;
-    for table in [
-        &retail.inventory_table,
-        &retail.orders_table,
-        &retail.customers_table,
-    ] {
-        if let Some((schema, name)) = table.split_once('.') {
-            let purpose = if settings.sink.is_some() {
-                Purpose::History
-            } else {
-                Purpose::Events
-            };
-            let topic = topics::routed(&settings.selection, &kafka.prefix, schema, name);
-            wanted.push((topic, purpose));
-        }
+    let purpose = if settings.sink.is_some() {
+        Purpose::History
+    } else {
+        Purpose::Events
+    };
+    for table in settings.retail.mapping.tables() {
+        let (schema, name) = (&table.schema, &table.name);
+        let topic = topics::routed(&settings.selection, &kafka.prefix, schema, name);
+        wanted.push((topic, purpose));
     }
     if settings.sink.is_some() {
         wanted.push((topics::events(&kafka.prefix), Purpose::History));
@@ -240,6 +247,7 @@ async fn topic_settings(admin: &Admin, topic: &str) -> Result<TopicSettings, kaf
 pub(super) async fn sink(sink: &Sink) -> Result<SinkFacts, retail::Error> {
     const BATCH: &str = "
         select extract(epoch from clock_timestamp() - max(finished_at))::float8 from batch_run";
+    const MAPPING: &str = "select mapping from sink_identity";
     const RIGHTS: &str = "
         select coalesce(has_schema_privilege(current_schema(), 'create'), false),
                current_user::text, current_database()::text";
@@ -252,13 +260,15 @@ pub(super) async fn sink(sink: &Sink) -> Result<SinkFacts, retail::Error> {
     };
     let rights = client.query_one(RIGHTS, &[]).await.map_err(failed)?;
     let schema = retail::check_schema(sink).await;
-    let batch_age = match &schema {
-        Ok(()) => client.query_one(BATCH, &[]).await.map_err(failed)?.get(0),
-        Err(_) => None,
-    };
+    let (mut batch_age, mut folded_by) = (None, None);
+    if schema.is_ok() {
+        batch_age = client.query_one(BATCH, &[]).await.map_err(failed)?.get(0);
+        folded_by = client.query_one(MAPPING, &[]).await.map_err(failed)?.get(0);
+    }
     Ok(SinkFacts {
         schema,
         batch_age,
+        folded_by,
         may_create: rights.get(0),
         user: rights.get(1),
         database: rights.get(2),

@@ -10,6 +10,7 @@
 mod batch;
 mod checks;
 mod facts;
+mod mapped;
 mod receiver;
 mod selection;
 mod standby;
@@ -134,14 +135,12 @@ pub async fn run(settings: &Settings) -> Report {
         findings.push(receiver::check(webhook, usable.as_ref().err()));
     }
     if let Some(source) = &settings.source {
-        match facts::source(source).await {
+        match facts::source(source, &settings.retail.mapping).await {
             Ok(facts) => {
-                findings.extend(checks::source(
-                    source,
-                    &settings.retail,
-                    settings.sink.is_some(),
-                    &facts,
-                ));
+                findings.extend(checks::source(source, &facts));
+                if settings.sink.is_some() {
+                    findings.extend(mapped::check(&settings.retail.mapping, &facts));
+                }
                 findings.extend(selection::check(&settings.selection, &facts.shapes));
             }
             Err(error) => findings.push(Finding::error(Severity::Error, "source.reached", &error)),
@@ -155,7 +154,10 @@ pub async fn run(settings: &Settings) -> Report {
     }
     if let Some(sink) = &settings.sink {
         match facts::sink(sink).await {
-            Ok(facts) => findings.extend(checks::sink(&facts, settings.retail.arms)),
+            Ok(facts) => {
+                findings.extend(checks::sink(&facts, settings.retail.arms));
+                findings.push(mapped::folded_by(&settings.retail.mapping, &facts));
+            }
             Err(error) => findings.push(Finding::error(Severity::Error, "sink.reached", &error)),
         }
     }

@@ -109,8 +109,9 @@ impl Applier {
         partitions: &[PartitionId],
     ) -> Result<BTreeMap<PartitionId, i64>, Error> {
         let owner = Uuid::new_v4();
-        let topics = self.topics.clone();
-        let owned = match self.sink().await?.own(&topics, partitions, owner).await {
+        let (topics, mapping) = (self.topics.clone(), Arc::clone(&self.retail.mapping));
+        let sink = self.sink().await?;
+        let owned = match sink.own(&topics, partitions, owner, &mapping).await {
             Ok(owned) => owned,
             Err(error) => {
                 // The next attempt begins on a new connection.

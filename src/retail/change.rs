@@ -4,16 +4,21 @@
 //! other record is a definite error that names where it lies and the setting that would mend it, and
 //! never shows a value.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::customer::CustomerColumns;
 use super::field::{Column, Field};
 use super::money::Price;
+use super::names::Names;
 use super::order::OrderColumns;
 use super::sequence::{Origin, Stamp};
 use super::time::{Moment, Timestamp};
 use super::touched::Pair;
+use crate::config::mapping::Mapping;
 use crate::event::{Envelope, Operation, Position, Source};
 
 /// Which table a topic carries.
@@ -30,14 +35,6 @@ pub enum Table {
 impl Table {
     /// All of them.
     pub const ALL: [Table; 3] = [Table::Inventory, Table::Orders, Table::Customers];
-
-    fn key_columns(self) -> &'static str {
-        match self {
-            Table::Inventory => "store_id and product_id",
-            Table::Orders => "order_id",
-            Table::Customers => "customer_id",
-        }
-    }
 }
 
 /// One record as Kafka hands it over.
@@ -128,21 +125,25 @@ pub enum Malformed {
     #[error("its source.position is malformed")]
     Position(#[from] crate::event::ParsePositionError),
     /// The key's columns.
-    #[error("its key is not exactly {expected}: the table's primary key must be these columns")]
+    #[error(
+        "its key is not exactly {expected}, as whole numbers: the table's primary key must be these columns, \
+         and [retail] name them"
+    )]
     Key {
         /// The columns that it must have.
-        expected: &'static str,
+        expected: String,
     },
     /// A column of another kind.
     #[error(
-        "a column of its row cannot be read: write the topic with format.values = \"lossless\""
+        "a column of its row cannot be read: map a column of a type that retail takes, as tidewater doctor \
+         tells, and write the topic with format.values = \"lossless\""
     )]
     Columns(#[source] serde_json::Error),
     /// A timestamp or price in another form.
     #[error("its {column} is not lossless text: write the topic with format.values = \"lossless\"")]
     Text {
         /// Which.
-        column: &'static str,
+        column: String,
     },
     /// No row where one must be.
     #[error("it has no row in `after`")]
@@ -157,31 +158,99 @@ pub enum Malformed {
     Mark,
 }
 
-/// Reads one record of `table`'s topic; `None` for one that says nothing here: a tombstone or a
-/// logical message.
-pub fn read(table: Table, record: &Record<'_>) -> Result<Option<Change>, Malformed> {
-    let Some(value) = record.value else {
-        return record
-            .mark
-            .map(|mark| read_mark(table, record.partition, &mark))
-            .transpose();
-    };
-    let envelope = unwrapped::<Envelope<'_>>(value).map_err(Malformed::Envelope)?;
-    if envelope.op == Operation::Message {
-        return Ok(None);
+/// Reads the records of the mapped tables' topics.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    inventory: Names,
+    orders: Names,
+    customers: Names,
+    mapping: Arc<Mapping>,
+}
+
+impl Decoder {
+    /// Reads columns under the names that the mapping has.
+    pub fn new(mapping: &Arc<Mapping>) -> Decoder {
+        Decoder {
+            inventory: Names::new(&mapping.inventory),
+            orders: Names::new(&mapping.orders),
+            customers: Names::new(&mapping.customers),
+            mapping: Arc::clone(mapping),
+        }
     }
-    let stamp = stamp(record.partition, &envelope)?;
-    let columns = match envelope.op {
-        Operation::Truncate => {
-            return whole_truncate(table, stamp, &envelope.source).map(Some);
+
+    /// Reads one record of `table`'s topic; `None` for one that says nothing here: a tombstone or a
+    /// logical message.
+    pub fn read(&self, table: Table, record: &Record<'_>) -> Result<Option<Change>, Malformed> {
+        let Some(value) = record.value else {
+            return record
+                .mark
+                .map(|mark| read_mark(table, record.partition, &mark))
+                .transpose();
+        };
+        let envelope = unwrapped::<Envelope<'_>>(value).map_err(Malformed::Envelope)?;
+        if envelope.op == Operation::Message {
+            return Ok(None);
         }
-        Operation::Delete => None,
-        Operation::Create | Operation::Update | Operation::Read | Operation::Message => {
-            Some(envelope.after.ok_or(Malformed::NoRow)?)
+        let stamp = stamp(record.partition, &envelope)?;
+        let columns = match envelope.op {
+            Operation::Truncate => {
+                return whole_truncate(table, stamp, &envelope.source).map(Some);
+            }
+            Operation::Delete => None,
+            Operation::Create | Operation::Update | Operation::Read | Operation::Message => {
+                Some(envelope.after.ok_or(Malformed::NoRow)?)
+            }
+        };
+        let row = self.read_row(table, record.key, columns)?;
+        Ok(Some(Change::Keyed(Keyed { stamp, row })))
+    }
+
+    fn read_row(
+        &self,
+        table: Table,
+        key: Option<&[u8]>,
+        after: Option<&RawValue>,
+    ) -> Result<Row, Malformed> {
+        Ok(match table {
+            Table::Inventory => {
+                let key: InventoryKey = read_key(&self.inventory, key)?;
+                let level: Option<LevelColumns> = columns(&self.inventory, after)?;
+                let pair = Pair {
+                    store_id: key.store_id.0,
+                    product_id: key.product_id.0,
+                };
+                Row::Stock(pair, level.map(|level| level.on_hand))
+            }
+            Table::Orders => {
+                let key: OrderKey = read_key(&self.orders, key)?;
+                let order: Option<OrderColumns> = columns(&self.orders, after)?;
+                let order = order.map(|order| self.judged(order)).transpose()?;
+                Row::Order(key.order_id.0, order)
+            }
+            Table::Customers => {
+                let key: CustomerKey = read_key(&self.customers, key)?;
+                Row::Customer(key.customer_id.0, columns(&self.customers, after)?)
+            }
+        })
+    }
+
+    /// Refuses what a topic with other value formats holds, instead of counting it as not finite; and says
+    /// what the status means.
+    fn judged(&self, mut order: OrderColumns) -> Result<OrderColumns, Malformed> {
+        let lossy = |role: &str| Malformed::Text {
+            column: self.mapping.orders.column(role).unwrap_or(role).to_owned(),
+        };
+        if let Field::Value(price) = &order.unit_price {
+            Price::parse(price).map_err(|_| lossy("unit_price"))?;
         }
-    };
-    let row = read_row(table, record.key, columns)?;
-    Ok(Some(Change::Keyed(Keyed { stamp, row })))
+        if let Field::Value(placed_at) = &order.placed_at {
+            Moment::parse(placed_at).map_err(|_| lossy("placed_at"))?;
+        }
+        if let Field::Value(status) = &order.status {
+            order.cancelled = self.mapping.cancels(status);
+        }
+        Ok(order)
+    }
 }
 
 /// Event time of a heartbeat's value.
@@ -240,68 +309,38 @@ fn read_mark(table: Table, partition: i32, mark: &Mark<'_>) -> Result<Change, Ma
     }))
 }
 
-fn read_row(table: Table, key: Option<&[u8]>, after: Option<&RawValue>) -> Result<Row, Malformed> {
-    let key = key.ok_or(Malformed::Key {
-        expected: table.key_columns(),
-    })?;
-    Ok(match table {
-        Table::Inventory => {
-            let key: InventoryKey = read_key(table, key)?;
-            let level: Option<LevelColumns> = columns(after)?;
-            let pair = Pair {
-                store_id: key.store_id.0,
-                product_id: key.product_id.0,
-            };
-            Row::Stock(pair, level.map(|level| level.on_hand))
-        }
-        Table::Orders => {
-            let key: OrderKey = read_key(table, key)?;
-            let order: Option<OrderColumns> = columns(after)?;
-            order.as_ref().map(check_text).transpose()?;
-            Row::Order(key.order_id.0, order)
-        }
-        Table::Customers => {
-            let key: CustomerKey = read_key(table, key)?;
-            Row::Customer(key.customer_id.0, columns(after)?)
-        }
-    })
-}
-
-/// Refuses what a topic with other value formats holds, instead of counting it as not finite.
-fn check_text(order: &OrderColumns) -> Result<(), Malformed> {
-    if let Field::Value(price) = &order.unit_price {
-        Price::parse(price).map_err(|_| Malformed::Text {
-            column: "unit_price",
-        })?;
-    }
-    if let Field::Value(placed_at) = &order.placed_at {
-        Moment::parse(placed_at).map_err(|_| Malformed::Text {
-            column: "placed_at",
-        })?;
-    }
-    Ok(())
-}
-
-fn columns<'a, T: Deserialize<'a>>(after: Option<&'a RawValue>) -> Result<Option<T>, Malformed> {
+fn columns<T: DeserializeOwned>(
+    names: &Names,
+    after: Option<&RawValue>,
+) -> Result<Option<T>, Malformed> {
     after
-        .map(|raw| serde_json::from_str(raw.get()))
+        .map(|raw| names.read(raw.get().as_bytes()))
         .transpose()
         .map_err(Malformed::Columns)
 }
 
-fn read_key<'a, T: Deserialize<'a>>(table: Table, key: &'a [u8]) -> Result<T, Malformed> {
-    unwrapped(key).map_err(|_| Malformed::Key {
-        expected: table.key_columns(),
-    })
+/// A key, which JSON with schema wraps as it does a value.
+fn read_key<T: DeserializeOwned>(names: &Names, key: Option<&[u8]>) -> Result<T, Malformed> {
+    let malformed = || Malformed::Key {
+        expected: names.key().to_owned(),
+    };
+    let key = key.ok_or_else(malformed)?;
+    let plain = names.read(key).ok();
+    let wrapped = || {
+        let wrapped: WithSchema<'_> = serde_json::from_slice(key).ok()?;
+        names.read(wrapped.payload.get().as_bytes()).ok()
+    };
+    plain.or_else(wrapped).ok_or_else(malformed)
 }
 
 /// JSON with schema wraps everything in `{"schema": …, "payload": …}`.
+#[derive(Deserialize)]
+struct WithSchema<'a> {
+    #[serde(borrow)]
+    payload: &'a RawValue,
+}
+
 fn unwrapped<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct WithSchema<'a> {
-        #[serde(borrow)]
-        payload: &'a RawValue,
-    }
     serde_json::from_slice(bytes).or_else(|error| {
         match serde_json::from_slice::<WithSchema<'a>>(bytes) {
             Ok(wrapped) => serde_json::from_str(wrapped.payload.get()),
@@ -359,9 +398,23 @@ mod tests {
         format!(r#"{{"before":null,"after":{after},"source":{{"ts_us":5{source}}},"op":"{op}"}}"#)
     }
 
+    fn decoder(retail: &str) -> Decoder {
+        let settings = crate::config::parse(retail, []).unwrap();
+        Decoder::new(&settings.retail.mapping)
+    }
+
     fn check(table: Table, key: Option<&str>, value: &str) -> Result<Option<Change>, Malformed> {
+        mapped("", table, key, value)
+    }
+
+    fn mapped(
+        retail: &str,
+        table: Table,
+        key: Option<&str>,
+        value: &str,
+    ) -> Result<Option<Change>, Malformed> {
         let (key, value) = (key.map(str::as_bytes), Some(value.as_bytes()));
-        read(
+        decoder(retail).read(
             table,
             &Record {
                 partition: 3,
@@ -426,7 +479,7 @@ mod tests {
             value: None,
             mark: None,
         };
-        assert_eq!(read(Table::Inventory, &record).unwrap(), None);
+        assert_eq!(decoder("").read(Table::Inventory, &record).unwrap(), None);
         let message = value("m", "null", STREAMED);
         assert_eq!(check(Table::Inventory, None, &message).unwrap(), None);
     }
@@ -459,7 +512,7 @@ mod tests {
             value: None,
             mark: Some(mark),
         };
-        let change = read(Table::Orders, &record).unwrap();
+        let change = decoder("").read(Table::Orders, &record).unwrap();
         assert_eq!(
             change,
             Some(whole(WholeKind::SnapshotEnd, stamp(Origin::Read, 0)))
@@ -499,12 +552,7 @@ mod tests {
         }
         let error = check(Table::Orders, None, &order).unwrap_err();
         assert!(
-            matches!(
-                error,
-                Malformed::Key {
-                    expected: "order_id"
-                }
-            ),
+            matches!(&error, Malformed::Key { expected } if expected == "order_id"),
             "{error}"
         );
     }
@@ -530,5 +578,94 @@ mod tests {
         assert_eq!(columns.customer_id, Field::Missing);
         assert_eq!(columns.promotion_code, Field::Value("AB".to_owned()));
         assert_eq!(columns.placed_at, Field::Value("infinity".to_owned()));
+    }
+
+    const OWN: &str = r#"
+        [retail.inventory]
+        columns = { store_id = "Branch", product_id = "the \"article\"", on_hand = "store_id" }
+        [retail.orders]
+        columns = { order_id = "line", status = "st", promotion_code = "" }
+        status = { cancelled = ["X"], returned = [] }"#;
+
+    #[test]
+    fn columns_are_read_under_their_owner_s_names() {
+        let read = |after: &str| {
+            let key = r#"{"Branch":1,"the \"article\"":2}"#;
+            let change = mapped(
+                OWN,
+                Table::Inventory,
+                Some(key),
+                &value("u", after, STREAMED),
+            );
+            let Some(Change::Keyed(Keyed { row, .. })) = change.unwrap() else {
+                panic!("not a row");
+            };
+            row
+        };
+        let pair = Pair {
+            store_id: 1,
+            product_id: 2,
+        };
+        let level = |level| Row::Stock(pair, Some(level));
+        // A column that is called as another one is by default is what the mapping says it is.
+        let after = r#"{"store_id":40,"on_hand":7,"product_id":"x","Branch":1}"#;
+        assert_eq!(read(after), level(Field::Value(40)));
+        assert_eq!(read(r#"{"on_hand":7}"#), level(Field::Missing));
+        let foreign = mapped(
+            OWN,
+            Table::Inventory,
+            Some(KEY),
+            &value("u", "{}", STREAMED),
+        );
+        let foreign = foreign.unwrap_err().to_string();
+        assert!(
+            foreign.contains("exactly Branch and the \"article\""),
+            "{foreign}"
+        );
+    }
+
+    #[test]
+    fn a_status_means_what_its_owner_says() {
+        let order = |after: &str| {
+            let key = Some(r#"{"line":7}"#);
+            let change = mapped(OWN, Table::Orders, key, &value("c", after, STREAMED));
+            let Some(Change::Keyed(Keyed {
+                row: Row::Order(7, Some(columns)),
+                ..
+            })) = change.unwrap()
+            else {
+                panic!("not an order");
+            };
+            columns
+        };
+        for (status, cancelled) in [
+            ("\"X\"", true),
+            ("\"x\"", false),
+            ("\"cancelled\"", false),
+            ("\"returned\"", false),
+            ("3", false),
+            ("null", false),
+        ] {
+            let columns = order(&format!(r#"{{"st":{status}}}"#));
+            assert_eq!(columns.cancelled, cancelled, "{status}");
+        }
+        let columns = order(r#"{"st":3,"status":"X","promotion_code":"A"}"#);
+        assert_eq!(columns.status, Field::Value("3".to_owned()));
+        assert!(!columns.cancelled);
+        assert_eq!(columns.promotion_code, Field::Missing);
+    }
+
+    #[test]
+    fn a_column_that_cannot_be_read_is_named() {
+        let orders = r#"[retail.orders]
+            columns = { quantity = "pieces" }"#;
+        let order = value("c", r#"{"pieces":"4711.5"}"#, STREAMED);
+        let error = mapped(orders, Table::Orders, Some(r#"{"order_id":7}"#), &order).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(
+            cause.starts_with("column pieces: expected a 32-bit integer"),
+            "{cause}"
+        );
+        assert!(!cause.contains("4711"), "{cause}");
     }
 }

@@ -19,7 +19,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply::{Batch, Content};
-use super::change::{Change, Keyed, Mark, Record, Table, read};
+use super::change::{Change, Decoder, Keyed, Mark, Record, Table};
 use super::error::Error;
 use super::group::{Group, Rebalance, Shared};
 use super::partition::{PartitionId, Topics};
@@ -68,6 +68,7 @@ impl From<Error> for End {
 pub(super) struct Poller {
     consumer: BaseConsumer<Group>,
     topics: Topics,
+    decoder: Decoder,
     /// Partitions of each topic when the consumer started, as the sink knows them.
     counts: Vec<(Table, i32)>,
     events: mpsc::Sender<Event>,
@@ -116,6 +117,7 @@ impl Poller {
         let poller = Poller {
             consumer,
             topics,
+            decoder: Decoder::new(&retail.mapping),
             counts,
             events,
             shared,
@@ -181,7 +183,7 @@ impl Poller {
         let idle = match self.consumer.poll(wait) {
             None => true,
             Some(Ok(message)) => {
-                let received = read_message(&self.topics, &message)?;
+                let received = self.read_message(&message)?;
                 drop(message);
                 self.take(received)?;
                 false
@@ -417,6 +419,39 @@ impl Poller {
         super::check_range(topic, partition.partition, needed, (low, high))
     }
 
+    fn read_message(&self, message: &BorrowedMessage<'_>) -> Result<Received, Error> {
+        let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
+        let Some(table) = self.topics.table(topic) else {
+            let source = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopic);
+            return Err(Error::Kafka {
+                doing: "read a topic that was not asked for",
+                source,
+            });
+        };
+        let value = message.payload();
+        let mark = if value.is_none() { mark(message) } else { None };
+        let record = Record {
+            partition,
+            key: message.key(),
+            value,
+            mark,
+        };
+        let change = self
+            .decoder
+            .read(table, &record)
+            .map_err(|source| Error::Record {
+                topic: topic.to_owned(),
+                partition,
+                offset,
+                source,
+            })?;
+        Ok(Received {
+            partition: PartitionId { table, partition },
+            offset,
+            change,
+        })
+    }
+
     fn ends(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
         self.consumer.fetch_watermarks(topic, partition, ANSWER)
     }
@@ -427,36 +462,6 @@ struct Received {
     partition: PartitionId,
     offset: i64,
     change: Option<Change>,
-}
-
-fn read_message(topics: &Topics, message: &BorrowedMessage<'_>) -> Result<Received, Error> {
-    let (topic, partition, offset) = (message.topic(), message.partition(), message.offset());
-    let Some(table) = topics.table(topic) else {
-        let source = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopic);
-        return Err(Error::Kafka {
-            doing: "read a topic that was not asked for",
-            source,
-        });
-    };
-    let value = message.payload();
-    let mark = if value.is_none() { mark(message) } else { None };
-    let record = Record {
-        partition,
-        key: message.key(),
-        value,
-        mark,
-    };
-    let change = read(table, &record).map_err(|source| Error::Record {
-        topic: topic.to_owned(),
-        partition,
-        offset,
-        source,
-    })?;
-    Ok(Received {
-        partition: PartitionId { table, partition },
-        offset,
-        change,
-    })
 }
 
 fn mark<'a>(message: &'a BorrowedMessage<'_>) -> Option<Mark<'a>> {

@@ -9,7 +9,8 @@ use crate::event::Position;
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(default)]
 pub struct CustomerColumns {
-    /// Tier, the source's own text.
+    /// Tier, the source's own text; of a number, its digits.
+    #[serde(deserialize_with = "super::field::digits")]
     pub tier: Field<String>,
     /// Whether the customer may be sent codes; null and a source without the column mean yes.
     pub contact_allowed: Field<bool>,

@@ -1,6 +1,7 @@
 //! Why the retail half cannot go on.
 
 use super::change::Malformed;
+use super::mapped;
 use crate::config::settings::Unfoldable;
 use crate::connection::{self, ServerError};
 use crate::exit::ExitCode;
@@ -69,6 +70,12 @@ pub enum Error {
         /// When.
         changed: String,
     },
+    /// The source's tables are not what they are mapped for.
+    #[error(transparent)]
+    Mapping(#[from] mapped::Fault),
+    /// The derived tables rest on another mapping.
+    #[error(transparent)]
+    Remapped(mapped::Remapped),
     /// The sink's schema cannot be made ours.
     #[error(transparent)]
     Schema(#[from] super::migrate::SchemaError),
@@ -195,6 +202,8 @@ impl Error {
             | Error::Format(_)
             | Error::DayZone { .. }
             | Error::SharesChanged { .. }
+            | Error::Mapping(_)
+            | Error::Remapped(_)
             | Error::Damaged { .. }
             | Error::Webhook { .. }
             | Error::Kafka { .. }
@@ -214,7 +223,9 @@ impl Error {
             | Error::Format(_)
             | Error::Webhook { .. }
             | Error::DayZone { .. }
-            | Error::SharesChanged { .. } => ExitCode::Configuration,
+            | Error::SharesChanged { .. }
+            | Error::Remapped(_) => ExitCode::Configuration,
+            Error::Mapping(_) => ExitCode::SourceTables,
             Error::Connect(source) if source.is_transient() => ExitCode::SinkUnreachable,
             Error::Lost { .. } => ExitCode::SinkUnreachable,
             Error::Connect(_) | Error::Sink { .. } => ExitCode::SinkRefused,

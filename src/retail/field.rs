@@ -42,6 +42,10 @@ pub trait Column: Sized {
     fn from_integer(value: i64) -> Option<Self>;
     /// From a JSON string; `None` when it does not spell one.
     fn from_text(text: &str) -> Option<Self>;
+    /// Whether a JSON string stands for no value at all.
+    fn is_absent(_: &str) -> bool {
+        false
+    }
     /// From a JSON boolean.
     fn from_boolean(_: bool) -> Option<Self> {
         None
@@ -65,6 +69,10 @@ impl Column for i32 {
     }
     fn from_text(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+    // What a numeric holds beside numbers.
+    fn is_absent(text: &str) -> bool {
+        matches!(text, "NaN" | "Infinity" | "-Infinity")
     }
 }
 
@@ -130,11 +138,14 @@ impl<T: Column> Visitor<'_> for FieldVisitor<T> {
         Self::value(None)
     }
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        if T::is_absent(text) {
+            return Ok(Field::Null);
+        }
         Self::value(T::from_text(text))
     }
 }
 
-/// A numeric column, as PostgreSQL's own digits: lossless JSON writes numeric as a string, and the
+/// A column of text or numbers, as PostgreSQL's own text: lossless JSON writes numeric as a string, and the
 /// integer types as numbers.
 pub(super) fn digits<'de, D: Deserializer<'de>>(
     deserializer: D,
@@ -198,6 +209,8 @@ mod tests {
         assert_eq!(row.price, Field::Value("12.50".to_owned()));
         let row: Row = serde_json::from_str(r#"{"price":12}"#).unwrap();
         assert_eq!(row.price, Field::Value("12".to_owned()));
+        let row: Row = serde_json::from_str(r#"{"count":"NaN"}"#).unwrap();
+        assert_eq!(row.count, Field::Null);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct OrderRow {
     pub unit_price: Option<String>,
     /// The source's own text.
     pub status: Option<String>,
+    /// Whether that status means cancelled or returned; null is neither.
+    pub cancelled: bool,
     /// Code that the order carries.
     pub promotion_code: Option<String>,
     /// The source's own text.
@@ -52,8 +54,12 @@ pub struct OrderColumns {
     /// The source's own digits.
     #[serde(deserialize_with = "super::field::digits")]
     pub unit_price: Field<String>,
-    /// The source's own text.
+    /// The source's own text; of a number, its digits.
+    #[serde(deserialize_with = "super::field::digits")]
     pub status: Field<String>,
+    /// Whether that status means cancelled or returned. No column: the decoder says so.
+    #[serde(skip)]
+    pub cancelled: bool,
     /// Code that the order carries.
     pub promotion_code: Field<String>,
     /// The source's own text.
@@ -67,14 +73,12 @@ impl OrderRow {
         columns.product_id.write(&mut self.product_id);
         columns.quantity.write(&mut self.quantity);
         columns.unit_price.write(&mut self.unit_price);
+        if columns.status != Field::Missing {
+            self.cancelled = columns.cancelled;
+        }
         columns.status.write(&mut self.status);
         columns.promotion_code.write(&mut self.promotion_code);
         columns.placed_at.write(&mut self.placed_at);
-    }
-
-    /// Whether the order is cancelled or returned; the text is exact, and null is neither.
-    pub fn cancelled(&self) -> bool {
-        matches!(self.status.as_deref(), Some("cancelled" | "returned"))
     }
 
     /// When it was placed, whatever else it lacks; `None` when that is null or infinite.
@@ -101,7 +105,7 @@ impl OrderRow {
                 product_id,
             },
             placed_at,
-            cancelled: self.cancelled(),
+            cancelled: self.cancelled,
             units,
             revenue: price.times(units)?,
         })
@@ -247,6 +251,25 @@ mod tests {
     use super::super::sequence::Origin;
     use super::*;
     use crate::event::Lsn;
+
+    #[test]
+    fn a_status_that_is_not_sent_keeps_its_meaning() {
+        let mut row = OrderRow::default();
+        let sent = |status| OrderColumns {
+            cancelled: matches!(status, Field::Value(_)),
+            status,
+            ..OrderColumns::default()
+        };
+        for (status, cancelled) in [
+            (Field::Value("X".to_owned()), true),
+            (Field::Missing, true),
+            (Field::Null, false),
+            (Field::Missing, false),
+        ] {
+            row.updated(sent(status));
+            assert_eq!(row.cancelled, cancelled);
+        }
+    }
 
     #[test]
     fn an_order_that_changes_its_code_unsettles_both() {

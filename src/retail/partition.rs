@@ -1,6 +1,7 @@
 //! Partitions of the three topics that the retail half folds.
 
 use super::change::Table;
+use crate::config::mapping::MappedTable;
 use crate::config::settings::{Kafka, Retail};
 
 /// One partition.
@@ -24,14 +25,13 @@ pub struct Topics {
 impl Topics {
     /// The topics of the configured tables.
     pub fn new(kafka: &Kafka, retail: &Retail) -> Self {
-        let topic = |table: &str| {
-            let (schema, table) = table.split_once('.').unwrap_or(("public", table));
-            crate::kafka::topics::table(&kafka.prefix, schema, table)
+        let topic = |table: &MappedTable| {
+            crate::kafka::topics::table(&kafka.prefix, &table.schema, &table.name)
         };
         Topics {
-            inventory: topic(&retail.inventory_table),
-            orders: topic(&retail.orders_table),
-            customers: topic(&retail.customers_table),
+            inventory: topic(&retail.mapping.inventory),
+            orders: topic(&retail.mapping.orders),
+            customers: topic(&retail.mapping.customers),
             heartbeat: crate::kafka::topics::heartbeat(&kafka.prefix),
         }
     }

@@ -42,7 +42,8 @@ pub async fn rebuild(settings: &Settings, stop: CancellationToken) -> Result<i64
     let ends = tokio::task::spawn_blocking(move || ends(&kafka, &names))
         .await
         .map_err(|_| Error::Thread { name: "metadata" })??;
-    Sink::connect(&sink.connection).await?.wipe().await?;
+    let mapping = &settings.retail.mapping;
+    Sink::connect(&sink.connection).await?.wipe(mapping).await?;
     tracing::info!(
         partitions = ends.len(),
         "derived tables wiped; folding the topics again"

@@ -29,6 +29,7 @@ use super::evaluation::Policy;
 use super::events::Events;
 use super::group::Shared;
 use super::heartbeat::Listener;
+use super::mapped;
 use super::partition::Topics;
 use super::store::Sink;
 use super::sweep::Sweep;
@@ -131,7 +132,7 @@ pub async fn run(
     result
 }
 
-/// Waits for the topics and registers their partitions; `None` when it was stopped before.
+/// Checks what is mapped, waits for the topics and registers their partitions; `None` when it was stopped before.
 async fn register(
     kafka: &Kafka,
     settings: &Settings,
@@ -139,11 +140,16 @@ async fn register(
     topics: &Topics,
     stop: &CancellationToken,
 ) -> Result<Option<Vec<(Table, i32)>>, Error> {
+    if let Some(source) = &settings.source {
+        mapped::check(&source.connection, &settings.retail.mapping).await?;
+    }
     let Some(counts) = await_topics(kafka, topics, stop).await? else {
         return Ok(None);
     };
     let mut connection = Sink::connect(&sink.connection).await?;
-    connection.register(topics, &counts).await?;
+    connection
+        .register(topics, &counts, &settings.retail.mapping)
+        .await?;
     connection.check_zone(&settings.retail.day_zone).await?;
     connection.note_arms(settings.retail.arms).await?;
     Ok(Some(counts))

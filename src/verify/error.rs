@@ -44,6 +44,9 @@ pub enum Error {
         /// Its word.
         source: tokio_postgres::Error,
     },
+    /// The sink was folded by another mapping.
+    #[error(transparent)]
+    Remapped(retail::mapped::Remapped),
     /// The sink was wiped or restored in between.
     #[error("the sink's offsets went back meanwhile, by a rebuild or a restore: verify it again")]
     WentBack,
@@ -150,9 +153,10 @@ impl Error {
     /// What the process exits with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Unconfigured { .. } | Error::Incomparable { .. } | Error::Format(_) => {
-                ExitCode::Configuration
-            }
+            Error::Unconfigured { .. }
+            | Error::Incomparable { .. }
+            | Error::Format(_)
+            | Error::Remapped(_) => ExitCode::Configuration,
             Error::Selection(_) => ExitCode::SourceTables,
             Error::Source(error) => error.exit_code(),
             Error::SourceQuery { .. } => ExitCode::SourceUnreachable,
@@ -195,6 +199,7 @@ impl Error {
             Error::Evaluation(error) => error.is_transient(),
             Error::Unconfigured { .. }
             | Error::Format(_)
+            | Error::Remapped(_)
             | Error::Incomparable { .. }
             | Error::Selection(_)
             | Error::HistoryGone { .. }

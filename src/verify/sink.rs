@@ -14,9 +14,10 @@ use super::model::{Customer, Habit, Model, Order, SalesHour, StockHour, Table};
 use super::report::{Comparison, DifferenceKind, Findings};
 use super::rows::{Differing, Layout, Pass, Task, Values, query};
 use super::{Error, eligibility, ledger, redemption, repair, topics};
+use crate::config::mapping::{MappedTable, Mapping};
 use crate::config::settings::{Kafka, Retail, Sink};
-use crate::connection;
-use crate::kafka;
+use crate::retail::mapped;
+use crate::{connection, kafka};
 
 /// Compares the topics with the sink, and mends what differs if that is asked for.
 pub(super) async fn verify(
@@ -87,7 +88,7 @@ impl Folded {
     fn new(retail: &Retail) -> Folded {
         Folded {
             offsets: Vec::new(),
-            model: Model::new(!retail.retract_deleted_orders),
+            model: Model::new(!retail.retract_deleted_orders, &retail.mapping),
         }
     }
 
@@ -98,6 +99,7 @@ impl Folded {
         kafka: &Kafka,
         retail: &Retail,
     ) -> Result<Folded, Error> {
+        refuse_another(&retail.mapping, sink).await?;
         let offsets = offsets(sink).await?;
         let stands = |offsets: &[Offset], topic: &str| -> topics::Ends {
             let of_topic = offsets.iter().filter(|offset| offset.topic == topic);
@@ -148,6 +150,18 @@ impl Folded {
     }
 }
 
+/// Nothing can be said of a sink that was folded by another mapping, and nothing repaired.
+async fn refuse_another(mapping: &Mapping, sink: &Client) -> Result<(), Error> {
+    let row = sink
+        .query_one("select mapping from sink_identity", &[])
+        .await
+        .map_err(query("reading the mapping"))?;
+    match mapped::folded_otherwise(row.get(0), &mapping.to_string()) {
+        Some(remapped) => Err(Error::Remapped(remapped)),
+        None => Ok(()),
+    }
+}
+
 async fn offsets(sink: &Client) -> Result<Vec<Offset>, Error> {
     let sql = "select topic, partition, next_offset, streamed_position from consumer_offset
                order by topic, partition";
@@ -166,14 +180,13 @@ async fn offsets(sink: &Client) -> Result<Vec<Offset>, Error> {
 
 /// The topics that the retail half reads.
 fn retail_topics(kafka: &Kafka, retail: &Retail) -> [(Table, String); 3] {
-    let topic = |table: &str| {
-        let (schema, name) = table.split_once('.').unwrap_or(("public", table));
-        kafka::topics::table(&kafka.prefix, schema, name)
-    };
+    let topic =
+        |table: &MappedTable| kafka::topics::table(&kafka.prefix, &table.schema, &table.name);
+    let mapping = &retail.mapping;
     [
-        (Table::Inventory, topic(&retail.inventory_table)),
-        (Table::Orders, topic(&retail.orders_table)),
-        (Table::Customers, topic(&retail.customers_table)),
+        (Table::Inventory, topic(&mapping.inventory)),
+        (Table::Orders, topic(&mapping.orders)),
+        (Table::Customers, topic(&mapping.customers)),
     ]
 }
 

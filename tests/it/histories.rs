@@ -64,7 +64,8 @@ fn the_model_of_verify_equals_the_naive_model() {
         let inventory = random::inventory(&mut rng, PARTITIONS, EVENTS);
         let orders = random::orders(&mut rng, PARTITIONS, EVENTS);
 
-        let mut model = Model::new(false);
+        let mapping = tidewater::config::parse("", []).unwrap().retail.mapping;
+        let mut model = Model::new(false, &mapping);
         for (table, records) in [(Table::Inventory, &inventory), (Table::Orders, &orders)] {
             for record in interleaved(records, &mut rng) {
                 model.apply(table, &borrow(record)).unwrap();

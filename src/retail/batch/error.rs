@@ -1,5 +1,6 @@
 //! Why the batch cannot run.
 
+use super::super::mapped;
 use crate::connection::{self, ServerError};
 use crate::exit::ExitCode;
 
@@ -28,22 +29,9 @@ pub enum Error {
         /// The client's word.
         source: tokio_postgres::Error,
     },
-    /// A mapped table is not there.
-    #[error("the source has no table {table}, which {key} names: set it to one that is there")]
-    Table {
-        /// The setting.
-        key: &'static str,
-        /// As configured.
-        table: String,
-    },
-    /// A mapped table lacks a column.
-    #[error("the source's table {table} has no column {column}, which the rules are decided by")]
-    Column {
-        /// As configured.
-        table: String,
-        /// The column.
-        column: &'static str,
-    },
+    /// A mapped table is not there, or not what it is mapped for.
+    #[error(transparent)]
+    Mapping(mapped::Fault),
     /// A value that the aggregates cannot be made of.
     #[error(
         "an order of store {store_id}, product {product_id} has a {column} that is no {expected}"
@@ -94,10 +82,9 @@ impl Error {
             Error::Connect(source) => source.exit_code(),
             Error::Refused { source, .. } if source.is_transient() => ExitCode::SourceUnreachable,
             Error::Refused { source, .. } if source.code == "42501" => ExitCode::SourceRights,
-            Error::Refused { .. }
-            | Error::Table { .. }
-            | Error::Column { .. }
-            | Error::Value { .. } => ExitCode::SourceTables,
+            Error::Refused { .. } | Error::Mapping(_) | Error::Value { .. } => {
+                ExitCode::SourceTables
+            }
             Error::Lost { .. } => ExitCode::SourceUnreachable,
             Error::Future { .. } => ExitCode::Configuration,
             Error::Busy => ExitCode::Failure,

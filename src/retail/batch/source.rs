@@ -1,20 +1,22 @@
 //! The source's tables, read in one snapshot through cursors that are sorted alike.
 //!
 //! Rows come by (store, product), so that one pair at a time is in memory; the server sorts, on its disk if
-//! need be. The casts are those that the stream's events go through: a `timestamp` is taken as UTC, a status
-//! is its text, a price its digits.
+//! need be. The casts are those that the stream's events go through: a `timestamp` is taken as UTC, a price is its
+//! digits, a status or tier what the server writes: `concat` keeps the blanks of a `char` that a cast takes away.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::{IsolationLevel, Row, Transaction};
 
+use super::super::mapped;
 use super::super::money::Price;
 use super::super::time::Timestamp;
 use super::super::touched::Pair;
 use super::error::Error;
 use super::fold::{Folded, Member, Pairs, Sale};
+use crate::config::mapping::{MappedTable, Mapping};
 use crate::config::settings::Retail;
 use crate::connection::{self, Connection, Database, quote_identifier, quote_literal};
 
@@ -32,57 +34,6 @@ pub(super) struct Reader {
     orders: String,
 }
 
-/// One of the mapped tables.
-struct Mapped {
-    name: String,
-    from: String,
-    columns: HashSet<String>,
-}
-
-impl Mapped {
-    async fn find(database: &Database, key: &'static str, name: &str) -> Result<Mapped, Error> {
-        const SQL: &str = "
-            select c.relkind::text, array(
-                select a.attname::text from pg_attribute a
-                where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)
-            from pg_class c join pg_namespace n on n.oid = c.relnamespace
-            where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p')";
-        let (schema, table) = name.split_once('.').unwrap_or(("public", name));
-        let row = database
-            .query_opt(SQL, &[&schema, &table])
-            .await
-            .map_err(|error| Error::source("look for its tables", error))?;
-        let row = row.ok_or(Error::Table {
-            key,
-            table: name.to_owned(),
-        })?;
-        let columns: Vec<String> = row.get(1);
-        // Tables that inherit from it have topics of their own.
-        let only = if row.get::<_, String>(0) == "p" {
-            ""
-        } else {
-            "only "
-        };
-        let (schema, table) = (quote_identifier(schema), quote_identifier(table));
-        Ok(Mapped {
-            name: name.to_owned(),
-            from: format!("{only}{schema}.{table}"),
-            columns: columns.into_iter().collect(),
-        })
-    }
-
-    fn needs(self, columns: &[&'static str]) -> Result<Mapped, Error> {
-        let mut missing = columns.iter().filter(|name| !self.columns.contains(**name));
-        match missing.next() {
-            None => Ok(self),
-            Some(column) => Err(Error::Column {
-                table: self.name,
-                column,
-            }),
-        }
-    }
-}
-
 impl Reader {
     /// Logs in, and looks at the tables.
     pub(super) async fn open(connection: &Connection, retail: &Retail) -> Result<Reader, Error> {
@@ -96,26 +47,16 @@ impl Reader {
             .batch_execute(SESSION)
             .await
             .map_err(|error| Error::source("set up the session", error))?;
-        let inventory =
-            Mapped::find(&database, "retail.inventory_table", &retail.inventory_table).await?;
-        let orders = Mapped::find(&database, "retail.orders_table", &retail.orders_table).await?;
-        let customers =
-            Mapped::find(&database, "retail.customers_table", &retail.customers_table).await?;
-        let inventory = inventory.needs(&["store_id", "product_id", "on_hand"])?;
-        let orders = orders.needs(&[
-            "customer_id",
-            "store_id",
-            "product_id",
-            "quantity",
-            "unit_price",
-            "status",
-            "placed_at",
-        ])?;
-        let customers = customers.needs(&["customer_id", "tier"])?;
+        let mapping = &retail.mapping;
+        let [inventory, orders, customers] = [
+            from_clause(&database, &mapping.inventory).await?,
+            from_clause(&database, &mapping.orders).await?,
+            from_clause(&database, &mapping.customers).await?,
+        ];
         Ok(Reader {
             database,
-            levels: levels(&inventory),
-            orders: orders_of(&orders, &customers),
+            levels: levels(&mapping.inventory, &inventory),
+            orders: orders_of(mapping, &orders, &customers),
         })
     }
 
@@ -145,41 +86,88 @@ impl Reader {
     }
 }
 
-fn levels(inventory: &Mapped) -> String {
+/// What SQL selects a mapped table from, once it is known to do.
+async fn from_clause(database: &Database, table: &MappedTable) -> Result<String, Error> {
+    let found = mapped::find(database, table)
+        .await
+        .map_err(|error| Error::source("look for its tables", error))?;
+    match mapped::faults(table, found.as_ref()).into_iter().next() {
+        Some(fault) => Err(Error::Mapping(fault)),
+        None => Ok(found.map_or_else(String::new, |found| found.selected(table))),
+    }
+}
+
+/// A column of a mapped table, for SQL. The mapping has all but the optional ones.
+fn column(table: &MappedTable, role: &str) -> String {
+    quote_identifier(table.column(role).unwrap_or(role))
+}
+
+/// What a numeric holds beside numbers.
+const NO_NUMBER: &str = "('NaN', 'Infinity', '-Infinity')";
+
+fn levels(inventory: &MappedTable, from: &str) -> String {
+    let column = |role| column(inventory, role);
+    let (store, product, level) = (column("store_id"), column("product_id"), column("on_hand"));
     format!(
         "declare batch_levels no scroll cursor for
-         select store_id::bigint as store_id, product_id::bigint as product_id, on_hand::integer
-         from {} where on_hand is not null order by 1, 2",
-        inventory.from
+         select {store}::bigint as store_id, {product}::bigint as product_id, {level}::integer as on_hand
+         from {from} where {level} is not null and {level}::text not in {NO_NUMBER} order by 1, 2"
     )
 }
 
 /// Uncancelled orders that have what the aggregates need, with who placed them.
-fn orders_of(orders: &Mapped, customers: &Mapped) -> String {
-    let contact = if customers.columns.contains("contact_allowed") {
-        "coalesce(c.contact_allowed, true)"
+fn orders_of(mapping: &Mapping, orders: &str, customers: &str) -> String {
+    let order = |role| format!("o.{}", column(&mapping.orders, role));
+    let customer = |role| format!("c.{}", column(&mapping.customers, role));
+    let contact = if mapping.customers.column("contact_allowed").is_some() {
+        format!("coalesce({}, true)", customer("contact_allowed"))
     } else {
-        "true"
+        "true".to_owned()
     };
+    let [store, product, quantity, price, placed, status] = [
+        "store_id",
+        "product_id",
+        "quantity",
+        "unit_price",
+        "placed_at",
+        "status",
+    ]
+    .map(order);
+    let (ordered_by, id, tier) = (
+        order("customer_id"),
+        customer("customer_id"),
+        customer("tier"),
+    );
     let mut sql = format!(
         "declare batch_orders no scroll cursor for
-         select o.store_id::bigint as store_id, o.product_id::bigint as product_id,
-                c.customer_id::bigint as customer_id, c.tier::text as tier,
-                {contact} as contact_allowed, o.quantity::text as quantity,
-                o.unit_price::text as unit_price, o.placed_at::timestamptz as placed_at
-         from {} o left join {} c on c.customer_id = o.customer_id
-         where o.store_id is not null and o.product_id is not null and o.quantity is not null
-           and o.unit_price is not null and isfinite(o.placed_at::timestamptz)",
-        orders.from, customers.from
+         select {store}::bigint as store_id, {product}::bigint as product_id,
+                {id}::bigint as customer_id,
+                case when {tier} is not null then concat({tier}) end as tier,
+                {contact} as contact_allowed, {quantity}::text as quantity,
+                {price}::text as unit_price, {placed}::timestamptz as placed_at
+         from {orders} o left join {customers} c on {id} = {ordered_by}
+         where {store} is not null and {product} is not null and {quantity} is not null
+           and {price} is not null and isfinite({placed}::timestamptz)"
     );
     // Writing into a string does not fail.
     let _ = write!(
         sql,
-        " and o.placed_at::timestamptz <= timestamptz {}
-          and coalesce(o.status::text, '') not in ('cancelled', 'returned')
-          order by 1, 2",
+        " and {placed}::timestamptz <= timestamptz {}",
         quote_literal(LAST_MOMENT)
     );
+    let cancelled: Vec<String> = mapping
+        .cancelled
+        .iter()
+        .map(|status| quote_literal(status))
+        .collect();
+    if !cancelled.is_empty() {
+        let _ = write!(
+            sql,
+            " and ({status} is null or concat({status}) not in ({}))",
+            cancelled.join(", ")
+        );
+    }
+    sql.push_str(" order by 1, 2");
     sql
 }
 

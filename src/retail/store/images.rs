@@ -40,7 +40,7 @@ impl Work<'_> {
     ) -> Result<BTreeMap<i64, OrderImage>, Error> {
         const SQL: &str = "
             select o.order_id, o.present, o.customer_id, o.store_id, o.product_id, o.quantity,
-                   o.unit_price, o.status, o.promotion_code, o.placed_at,
+                   o.unit_price, o.status, o.cancelled, o.promotion_code, o.placed_at,
                    o.counted_at is not null as counted, o.position, o.effective_at, o.partition
             from unnest($1::bigint[]) as k (order_id)
             join order_image o using (order_id)";
@@ -149,7 +149,7 @@ impl Work<'_> {
         let placed: Vec<_> = rows().map(|row| row.placed_at.as_deref()).collect();
         let counted = |image: &OrderImage| image.contribution().map(|order| order.placed_at);
         let counted: Vec<_> = images().map(counted).collect();
-        let cancelled: Vec<_> = rows().map(OrderRow::cancelled).collect();
+        let cancelled: Vec<_> = rows().map(|row| row.cancelled).collect();
         let position: Vec<_> = images().map(|image| image.standing.position).collect();
         let at: Vec<_> = images().map(|image| image.standing.effective_at).collect();
         let partition: Vec<_> = images().map(|image| image.partition).collect();
@@ -249,6 +249,7 @@ fn order(row: &Row) -> Result<(i64, OrderImage), Error> {
         quantity: column(row, "quantity")?,
         unit_price: column(row, "unit_price")?,
         status: column(row, "status")?,
+        cancelled: column(row, "cancelled")?,
         promotion_code: column(row, "promotion_code")?,
         placed_at: column(row, "placed_at")?,
     };

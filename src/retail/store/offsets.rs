@@ -15,9 +15,11 @@ use uuid::Uuid;
 
 use super::super::change::Table;
 use super::super::error::Error;
+use super::super::mapped;
 use super::super::partition::{PartitionId, Topics};
 use super::super::time::Timestamp;
 use super::{Sink, Work, column};
+use crate::config::mapping::Mapping;
 use crate::event::Position;
 
 /// Where a partition stands when its owner takes it.
@@ -58,6 +60,7 @@ impl Sink {
         &mut self,
         topics: &Topics,
         counts: &[(Table, i32)],
+        mapping: &Mapping,
     ) -> Result<(), Error> {
         // Of a prefix that is no longer used: nobody would move them, and applied_until() would stand still.
         const FORGET: &str = "delete from consumer_offset where topic <> all($1)";
@@ -67,6 +70,7 @@ impl Sink {
             select $1, partition, 0, $3 from generate_series(0, $2::integer - 1) as partition
             order by partition
             on conflict (topic, partition) do nothing";
+        const MAPPED: &str = "update sink_identity set mapping = $1 where mapping is null";
         let work = self.begin().await?;
         let names: Vec<&str> = counts
             .iter()
@@ -93,6 +97,9 @@ impl Sink {
             )
             .await?;
         }
+        work.execute("note the mapping", MAPPED, &[&mapping.to_string()])
+            .await?;
+        work.check_mapping(mapping).await?;
         work.commit().await
     }
 
@@ -102,6 +109,7 @@ impl Sink {
         topics: &Topics,
         partitions: &[PartitionId],
         owner: Uuid,
+        mapping: &Mapping,
     ) -> Result<Vec<(PartitionId, Owned)>, Error> {
         const SQL: &str = "
             with mine as materialized (
@@ -122,6 +130,8 @@ impl Sink {
         let rows = work
             .query("own partitions", SQL, &[&names, &numbers, &owner])
             .await?;
+        // Behind the rows' locks: a rebuild that has just begun may have brought another one.
+        work.check_mapping(mapping).await?;
         work.commit().await?;
         let owned = owned(&rows, partitions)?;
         if owned.len() == partitions.len() {
@@ -174,7 +184,7 @@ impl Sink {
 
     /// Wipes what a rebuild derives anew. Rows of `consumer_offset` stay, at the start and owned by
     /// nobody, so that consumers that run are fenced.
-    pub(in super::super) async fn wipe(&mut self) -> Result<(), Error> {
+    pub(in super::super) async fn wipe(&mut self, mapping: &Mapping) -> Result<(), Error> {
         const TABLES: &str = "
             truncate inventory_hourly, sales_hourly, purchase_habit, inventory_image, order_image,
                      customer_image, store_product, promotion_condition, promotion_eligibility,
@@ -184,7 +194,7 @@ impl Sink {
                 state = case when dispatched_at is null then 'issued' else 'dispatched' end,
                 redeemed_at = null, redeemed_order_id = null
             where state = 'redeemed'";
-        const EVALUATED: &str = "update sink_identity set evaluated_at = null";
+        const IDENTITY: &str = "update sink_identity set evaluated_at = null, mapping = $1";
         const OFFSETS: &str = "
             update consumer_offset set
                 next_offset = 0, owner = $1, streamed_position = null, applied_until = null,
@@ -194,13 +204,27 @@ impl Sink {
             .await?;
         work.execute("wipe derived tables", TABLES, &[]).await?;
         work.execute("reset redemptions", REDEMPTIONS, &[]).await?;
-        work.execute("forget the last evaluation", EVALUATED, &[])
+        let mapping = mapping.to_string();
+        work.execute("forget the last evaluation", IDENTITY, &[&mapping])
             .await?;
         work.commit().await
     }
 }
 
 impl Work<'_> {
+    /// Refuses a mapping that the derived tables do not rest on.
+    async fn check_mapping(&self, mapping: &Mapping) -> Result<(), Error> {
+        let sql = "select mapping from sink_identity";
+        let rows = self.query("read the mapping", sql, &[]).await?;
+        let before: Option<String> = rows
+            .first()
+            .map_or(Ok(None), |row| column(row, "mapping"))?;
+        match mapped::folded_otherwise(before.as_deref(), &mapping.to_string()) {
+            Some(remapped) => Err(Error::Remapped(remapped)),
+            None => Ok(()),
+        }
+    }
+
     /// The head of every sink transaction: claims the batch's offsets and moves them.
     pub(in super::super) async fn advance(
         &self,

@@ -1,9 +1,7 @@
 //! Customers: tier, and whether they may be contacted.
 
-use serde::Deserialize;
-
 use super::super::history::{Action, Entry, Keyed};
-use super::{Change, or_last, sent};
+use super::{Change, or_last};
 use crate::event::Position;
 
 /// Last image of one customer.
@@ -21,23 +19,20 @@ pub struct Customers {
     customers: Keyed<i64, Customer>,
 }
 
-#[derive(Deserialize)]
-struct Key {
-    customer_id: i64,
-}
-
-#[derive(Deserialize)]
 struct After {
-    #[serde(default, deserialize_with = "sent")]
     tier: Option<Option<String>>,
-    #[serde(default, deserialize_with = "sent")]
     contact_allowed: Option<Option<bool>>,
 }
 
 impl Customers {
-    pub(super) fn apply(&mut self, change: Change<'_>) -> Result<(), String> {
-        let action: Action<i64> = change.keyed(|key: Key| key.customer_id)?;
-        let after: Option<After> = change.after()?;
+    pub(super) fn apply(&mut self, change: &Change<'_>) -> Result<(), String> {
+        let action: Action<i64> = change.keyed(|key| key.id("customer_id"))?;
+        let after = change.after(|sent| {
+            Ok(After {
+                tier: sent.text("tier")?,
+                contact_allowed: sent.flag("contact_allowed")?,
+            })
+        })?;
         let row = |last: Option<&Customer>| {
             after.as_ref().map(|after| Customer {
                 tier: or_last(&after.tier, last.map(|last| &last.tier)),

@@ -14,17 +14,20 @@
 mod customers;
 mod orders;
 mod rules;
+mod sent;
 mod stock;
 mod time;
 
-use serde::{Deserialize, Deserializer};
+use std::sync::Arc;
 
 pub use self::customers::{Customer, Customers};
 pub use self::orders::{Habit, Order, Orders, SalesHour};
 pub use self::rules::{Condition, Eligible, Rule, Shop};
+use self::sent::Sent;
 pub use self::stock::{Pair, Stock, StockHour};
 use super::history::{Action, At};
 use super::record::{Content, Record};
+use crate::config::mapping::{MappedTable, Mapping};
 use crate::event::{Envelope, Operation, Position};
 
 /// One hour in microseconds.
@@ -42,8 +45,9 @@ pub enum Table {
 }
 
 /// Everything the retail half derives from the topics.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Model {
+    mapping: Arc<Mapping>,
     /// Levels and their hours.
     pub stock: Stock,
     /// Orders.
@@ -53,11 +57,14 @@ pub struct Model {
 }
 
 impl Model {
-    /// An empty model. `keep_deleted`: deleted orders stay in the aggregates.
-    pub fn new(keep_deleted: bool) -> Self {
+    /// An empty model of the tables that are mapped so. `keep_deleted`: deleted orders stay in the
+    /// aggregates.
+    pub fn new(keep_deleted: bool, mapping: &Arc<Mapping>) -> Self {
         Model {
+            mapping: Arc::clone(mapping),
+            stock: Stock::default(),
             orders: Orders::new(keep_deleted),
-            ..Model::default()
+            customers: Customers::default(),
         }
     }
 
@@ -80,16 +87,18 @@ impl Model {
             }
             Content::Table(at, action) => (at, action, None),
         };
-        let change = Change {
+        let change = |table| Change {
             at,
             action,
             key: record.key,
             event,
+            table,
         };
+        let mapping = &*self.mapping;
         match table {
-            Table::Inventory => self.stock.apply(change),
-            Table::Orders => self.orders.apply(change),
-            Table::Customers => self.customers.apply(change),
+            Table::Inventory => self.stock.apply(&change(&mapping.inventory)),
+            Table::Orders => self.orders.apply(&change(&mapping.orders), mapping),
+            Table::Customers => self.customers.apply(&change(&mapping.customers)),
         }
     }
 }
@@ -100,16 +109,16 @@ struct Change<'a> {
     action: Action<()>,
     key: Option<&'a [u8]>,
     event: Option<Envelope<'a>>,
+    table: &'a MappedTable,
 }
 
-impl<'a> Change<'a> {
-    /// The action with the record's key parsed as `K` and passed through `make`.
-    fn keyed<K: Deserialize<'a>, T>(&self, make: impl Fn(K) -> T) -> Result<Action<T>, String> {
+impl Change<'_> {
+    /// The action with what `make` makes of the record's key.
+    fn keyed<T>(&self, make: impl Fn(&Sent<'_>) -> Result<T, String>) -> Result<Action<T>, String> {
         let key = || {
             let bytes = self.key.ok_or("a change of a row needs a key")?;
-            serde_json::from_slice(bytes)
-                .map(&make)
-                .map_err(|error| format!("key: {error}"))
+            let key = Sent::read(bytes, self.table).and_then(|key| make(&key));
+            key.map_err(|error| format!("key: {error}"))
         };
         Ok(match self.action {
             Action::Streamed(()) => Action::Streamed(key()?),
@@ -121,14 +130,15 @@ impl<'a> Change<'a> {
         })
     }
 
-    /// The columns after the change; `None` for a delete, and for what concerns no single row.
-    fn after<C: Deserialize<'a>>(&self) -> Result<Option<C>, String> {
+    /// What `make` makes of the columns after the change; `None` for a delete, and for what concerns no
+    /// single row.
+    fn after<T>(&self, make: impl Fn(&Sent<'_>) -> Result<T, String>) -> Result<Option<T>, String> {
         match self.event.as_ref() {
             Some(event) if event.op != Operation::Delete => {
                 let columns = event.after.ok_or("after is missing")?.get();
-                serde_json::from_str(columns)
-                    .map(Some)
-                    .map_err(|error| format!("after: {error}"))
+                let after = Sent::read(columns.as_bytes(), self.table);
+                let after = after.and_then(|after| make(&after));
+                after.map(Some).map_err(|error| format!("after: {error}"))
             }
             Some(_) | None => Ok(None),
         }
@@ -141,15 +151,6 @@ fn row_action(event: &Envelope<'_>) -> Action<()> {
     } else {
         Action::Streamed(())
     }
-}
-
-/// Tells a column that was sent as null (`Some(None)`) from one that was not sent (`None`).
-fn sent<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(deserializer).map(Some)
 }
 
 /// The column as sent, or as it was before.

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
-
 use super::super::history::{Action, Cause, Entry, Keyed};
+use super::sent::Sent;
 use super::time::{self, Moment};
-use super::{Change, HOUR_US, or_last, sent};
+use super::{Change, HOUR_US, or_last};
+use crate::config::mapping::Mapping;
 use crate::event::Position;
 
 /// Last image of one order, its columns as the source wrote them.
@@ -24,6 +24,8 @@ pub struct Order {
     pub unit_price: Option<String>,
     /// The source's text.
     pub status: Option<String>,
+    /// Whether the owner of the table calls that cancelled or returned.
+    pub cancelled: bool,
     /// Code the order carries.
     pub promotion_code: Option<String>,
     /// The event's text, `infinity` included.
@@ -80,7 +82,7 @@ pub struct Habit {
 impl Order {
     /// Neither cancelled nor returned.
     pub fn uncancelled(&self) -> bool {
-        !matches!(self.status.as_deref(), Some("cancelled" | "returned"))
+        !self.cancelled
     }
 
     /// When it was placed; `None` when that is null or infinite.
@@ -137,40 +139,47 @@ pub struct Orders {
     keep_deleted: bool,
 }
 
-#[derive(Deserialize)]
-struct Key {
-    order_id: i64,
-}
-
-#[derive(Deserialize)]
 struct After {
-    #[serde(default, deserialize_with = "sent")]
     customer_id: Option<Option<i64>>,
-    #[serde(default, deserialize_with = "sent")]
     store_id: Option<Option<i64>>,
-    #[serde(default, deserialize_with = "sent")]
     product_id: Option<Option<i64>>,
-    #[serde(default, deserialize_with = "sent")]
     quantity: Option<Option<i32>>,
-    #[serde(default, deserialize_with = "sent")]
     unit_price: Option<Option<String>>,
-    #[serde(default, deserialize_with = "sent")]
     status: Option<Option<String>>,
-    #[serde(default, deserialize_with = "sent")]
     promotion_code: Option<Option<String>>,
-    #[serde(default, deserialize_with = "sent")]
     placed_at: Option<Option<String>>,
 }
 
 impl After {
-    fn over(&self, last: Option<&Order>) -> Order {
+    fn read(sent: &Sent<'_>) -> Result<After, String> {
+        let after = After {
+            customer_id: sent.integer("customer_id")?,
+            store_id: sent.integer("store_id")?,
+            product_id: sent.integer("product_id")?,
+            quantity: sent.integer("quantity")?,
+            unit_price: sent.text("unit_price")?,
+            status: sent.text("status")?,
+            promotion_code: sent.text("promotion_code")?,
+            placed_at: sent.text("placed_at")?,
+        };
+        let placed = after.placed_at.as_ref().and_then(Option::as_deref);
+        if placed.is_some_and(|text| time::parse(text).is_none()) {
+            return Err("the moment of its placement is no timestamp".to_owned());
+        }
+        Ok(after)
+    }
+
+    fn over(&self, last: Option<&Order>, mapping: &Mapping) -> Order {
+        let status = or_last(&self.status, last.map(|last| &last.status));
+        let of_status = |status: &String| mapping.cancelled.iter().any(|other| other == status);
         Order {
+            cancelled: status.as_ref().is_some_and(of_status),
+            status,
             customer: or_last(&self.customer_id, last.map(|last| &last.customer)),
             store: or_last(&self.store_id, last.map(|last| &last.store)),
             product: or_last(&self.product_id, last.map(|last| &last.product)),
             quantity: or_last(&self.quantity, last.map(|last| &last.quantity)),
             unit_price: or_last(&self.unit_price, last.map(|last| &last.unit_price)),
-            status: or_last(&self.status, last.map(|last| &last.status)),
             promotion_code: or_last(&self.promotion_code, last.map(|last| &last.promotion_code)),
             placed_at: or_last(&self.placed_at, last.map(|last| &last.placed_at)),
             purged: false,
@@ -186,18 +195,12 @@ impl Orders {
         }
     }
 
-    pub(super) fn apply(&mut self, change: Change<'_>) -> Result<(), String> {
-        let action: Action<i64> = change.keyed(|key: Key| key.order_id)?;
-        let after: Option<After> = change.after()?;
-        let text = after
-            .as_ref()
-            .and_then(|after| after.placed_at.as_ref()?.as_deref());
-        if text.is_some_and(|text| time::parse(text).is_none()) {
-            return Err("after.placed_at is not a timestamp".to_owned());
-        }
+    pub(super) fn apply(&mut self, change: &Change<'_>, mapping: &Mapping) -> Result<(), String> {
+        let action: Action<i64> = change.keyed(|key| key.id("order_id"))?;
+        let after = change.after(After::read)?;
         let keep_deleted = self.keep_deleted;
         let row = |last: Option<&Order>| match &after {
-            Some(after) => Some(after.over(last)),
+            Some(after) => Some(after.over(last, mapping)),
             None => last.filter(|_| keep_deleted).map(|last| Order {
                 purged: true,
                 ..last.clone()

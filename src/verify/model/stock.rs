@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
-
 use super::super::history::{Action, Cause, Entry, Keyed};
-use super::{Change, HOUR_US, sent};
+use super::sent::Sent;
+use super::{Change, HOUR_US};
 use crate::event::Position;
 
 /// Store and product.
@@ -52,22 +51,11 @@ pub struct Stock {
     hours: HashMap<[i64; 3], StockHour>,
 }
 
-#[derive(Deserialize)]
-struct Key {
-    store_id: i64,
-    product_id: i64,
-}
-
-#[derive(Deserialize)]
-struct After {
-    #[serde(default, deserialize_with = "sent")]
-    on_hand: Option<Option<i32>>,
-}
-
 impl Stock {
-    pub(super) fn apply(&mut self, change: Change<'_>) -> Result<(), String> {
-        let action: Action<Pair> = change.keyed(|key: Key| [key.store_id, key.product_id])?;
-        let after: Option<After> = change.after()?;
+    pub(super) fn apply(&mut self, change: &Change<'_>) -> Result<(), String> {
+        let pair = |key: &Sent<'_>| Ok([key.id("store_id")?, key.id("product_id")?]);
+        let action: Action<Pair> = change.keyed(pair)?;
+        let after = change.after(|sent| sent.integer("on_hand"))?;
         let Stock {
             levels,
             changed,
@@ -76,7 +64,7 @@ impl Stock {
         levels.apply(
             change.at,
             action,
-            |last| after.as_ref()?.on_hand.unwrap_or_else(|| last.copied()),
+            |last| after?.unwrap_or_else(|| last.copied()),
             |pair, old, new, cause| {
                 if old.copied() != new.row {
                     let previous = changed.insert(*pair, new.effective_us);

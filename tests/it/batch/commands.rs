@@ -85,12 +85,12 @@ async fn bad_input_is_refused_with_a_remedy() {
     let sink_only = format!("[sink]\nurl = \"{}\"\n", shop.sink);
     refused(today, &sink_only, 2, &["[source]"]);
     refused(today, &shop.source_config(), 2, &["[sink]"]);
-    let no_table = format!("{config}[retail]\norders_table = \"public.sales\"\n");
+    let no_table = format!("{config}[retail.orders]\ntable = \"public.sales\"\n");
     refused(
         today,
         &no_table,
         18,
-        &["no table public.sales", "retail.orders_table"],
+        &["no table public.sales", "retail.orders.table"],
     );
 
     let nowhere = shop.source.replace(&shop.slot, "no_such_database");
@@ -121,7 +121,7 @@ async fn bad_input_is_refused_with_a_remedy() {
     refused(today, &poor, 12, &["permission denied"]);
     source
         .batch_execute(
-            "alter table orders alter quantity type numeric; update orders set quantity = 1.5",
+            "alter table orders alter quantity type bigint; update orders set quantity = 3000000000",
         )
         .await
         .unwrap();

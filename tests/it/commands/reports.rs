@@ -272,7 +272,7 @@ async fn the_doctor_finds_what_is_wrong() {
         "public.orders has no primary key",
         "alter table \"public\".\"stores\" set logged",
         "alter table \"public\".\"products\" replica identity default",
-        "public.orders is keyed by (), not by (order_id)",
+        "public.orders is keyed by (), and the aggregates need exactly (\"order_id\")",
         "max_slot_wal_keep_size is unlimited",
         "cleanup.policy=delete,retention.ms=-1",
         "codes can be guessed",
