@@ -29,6 +29,7 @@ mod history;
 mod login;
 mod model;
 mod outbox;
+mod own_tables;
 mod parity;
 mod postgres;
 mod promotions;
