@@ -13,7 +13,7 @@ use crate::config;
 use crate::config::settings::Settings;
 use crate::exit::ExitCode;
 use crate::output;
-use crate::simulate::{self, GatewayAddress, Options, ShopperOptions, Size};
+use crate::simulate::{self, CodeOptions, GatewayAddress, Options, ShopperOptions, Size};
 
 /// How large the shop is, and how it lives.
 #[derive(Clone, Debug, Args)]
@@ -43,6 +43,10 @@ pub struct SimulateArguments {
     shoppers: u32,
     #[command(flatten)]
     gateway: GatewayArguments,
+    /// How soon shoppers use their codes, where [kafka] is configured: after this time half of those who do have
+    /// done so; off: nobody does.
+    #[arg(long, default_value = "1h", value_name = "TIME", value_parser = response)]
+    response_half_life: Response,
     /// Create and fill what is missing, and end.
     #[arg(long)]
     setup_only: bool,
@@ -62,6 +66,20 @@ struct GatewayArguments {
     /// File that holds a key with the scope events:write [configuration: simulate.gateway_key].
     #[arg(long = "gateway-key-file", value_name = "FILE")]
     key_file: Option<PathBuf>,
+}
+
+/// How soon shoppers use their codes, if they do.
+#[derive(Clone, Copy, Debug)]
+struct Response(Option<Duration>);
+
+fn response(text: &str) -> Result<Response, String> {
+    if text == "off" {
+        return Ok(Response(None));
+    }
+    let half_life = config::duration(text).filter(|half_life| !half_life.is_zero());
+    let half_life = half_life
+        .ok_or_else(|| "it may be a time above 0, such as 20s or 1h, or off".to_owned())?;
+    Ok(Response(Some(half_life)))
 }
 
 fn http_url(text: &str) -> Result<String, String> {
@@ -96,7 +114,9 @@ Examples:
   tidewater simulate --rate 20 --rhythm     quiet nights, busy evenings
   tidewater simulate --seconds 60 --json    one minute, then a summary for a program
   tidewater simulate --shoppers 20 --gateway-key-file key
-                                            shoppers' events too, 20 a second, to the gateway";
+                                            shoppers' events too, 20 a second, to the gateway
+  tidewater simulate --response-half-life 20s
+                                            shoppers who use their codes within a minute";
 
 /// Sets the shop up, and lives.
 pub(super) async fn run(
@@ -129,6 +149,7 @@ pub(super) async fn run(
         seed: arguments.seed,
         rhythm: arguments.rhythm,
         shoppers,
+        codes: codes(settings, arguments),
     };
     let stop = CancellationToken::new();
     let mut background = JoinSet::new();
@@ -141,6 +162,14 @@ pub(super) async fn run(
         output::line(summary.to_string());
     }
     Ok(ExitCode::Success)
+}
+
+/// Where codes are read, and how soon they are used.
+fn codes(settings: &Settings, arguments: &SimulateArguments) -> Option<CodeOptions> {
+    Some(CodeOptions {
+        kafka: settings.kafka.clone()?,
+        half_life: arguments.response_half_life.0?,
+    })
 }
 
 /// Who posts events, and where; the arguments go before the configuration.

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 
 pub use keys::{KEYS, Key};
 pub use raw::Raw;
+pub(crate) use resolve::duration;
 pub(crate) use simulate::http_url;
 
 use crate::exit::ExitCode;

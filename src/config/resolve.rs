@@ -500,7 +500,7 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 }
 
 /// `20ms`, `1s`, `5m`, `1h`.
-fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

@@ -4,8 +4,10 @@
 //! ```text
 //! seed ─▶ history ─▶ setup ──COPY──▶ tables ──▶ load ─▶ plan ─▶ batch ─▶ worker ──▶ tables
 //!         └──── pure ────┘                       │      └─ pure ──────┘
-//!                                                └────▶ shoppers ─▶ poster ──HTTP──▶ gateway
-//!                                                       └ pure ┘
+//!                                                ├────▶ shoppers ─▶ poster ──HTTP──▶ gateway
+//!                                                │      └ pure ┘
+//!           promotions topic ──▶ codes ─▶ answer ─┴────▶ answers ─▶ plan
+//!                                       └ pure ┘
 //! ```
 //!
 //! Every worker has a connection and some of the stores for itself, so that no two of them change the
@@ -13,7 +15,10 @@
 //! tables' state alone; only how many operations share a transaction depends on how fast the server is:
 //! all that are due. The same holds of shoppers and the requests that their events share.
 
+mod answer;
+mod answers;
 mod batch;
+mod codes;
 mod error;
 mod gateway;
 mod history;
@@ -24,6 +29,7 @@ mod pace;
 mod plan;
 mod poster;
 mod report;
+mod response;
 mod setup;
 mod shop;
 mod shoppers;
@@ -45,12 +51,15 @@ pub use report::{Counts, EventCounts, EventSummary, Summary};
 pub use setup::{Setup, set_up};
 pub use shop::Size;
 
+use crate::config::settings::Kafka;
 use crate::connection::{self, Connection, Database};
+use answer::Responders;
+use codes::{Codes, Recipient};
 use gateway::{Client, Ids};
 use pace::{Pace, Rate};
 use poster::{End, POSTERS, Poster, Queue, Standing};
 use report::{Progress, Report};
-use shoppers::Shoppers;
+use shoppers::{Clientele, Shoppers};
 use worker::{Session, Start, Worker};
 
 /// Held while a simulator lives: a second one would sell from the same shelves.
@@ -61,7 +70,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 const REPORTS_MAX: usize = 1_024;
 
 /// How the shop lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Row changes per second, all in all.
     pub rate: u32,
@@ -75,6 +84,8 @@ pub struct Options {
     pub rhythm: bool,
     /// Shoppers whose application posts events; `None`: nobody's does.
     pub shoppers: Option<ShopperOptions>,
+    /// Shoppers who use their codes; `None`: nobody does.
+    pub codes: Option<CodeOptions>,
 }
 
 /// How shoppers come and go.
@@ -84,6 +95,15 @@ pub struct ShopperOptions {
     pub rate: u32,
     /// Where they are posted.
     pub gateway: GatewayAddress,
+}
+
+/// How shoppers respond to codes.
+#[derive(Clone, Debug)]
+pub struct CodeOptions {
+    /// Where codes are published.
+    pub kafka: Kafka,
+    /// Half of those who use a code have done so after this time; above zero.
+    pub half_life: Duration,
 }
 
 /// Lives until the end of the duration or `stop`, and says what happened.
@@ -97,23 +117,26 @@ pub async fn live(
     // Ends the other workers when one has failed.
     let stop = stop.child_token();
     let (reports, received) = mpsc::channel(REPORTS_MAX);
-    let sessions = open_workers(source, &control, options, &stop, &reports).await?;
-    let visits = match &options.shoppers {
-        Some(shoppers) => Some((shoppers, load::clientele(&control).await?)),
-        None => None,
-    };
+    let (workers, recipients) = open_workers(source, &control, options, &stop, &reports).await?;
+    let clientele = load::clientele(&control).await?;
     let rhythm_from = rhythm_from(&control, options).await?;
     let start = Start {
         instant: Instant::now(),
         unix_us: load::now_us(&control).await?,
     };
+    let end = End {
+        start,
+        duration: options.duration,
+        stop: stop.clone(),
+    };
     let mut tasks = JoinSet::new();
-    if let Some((shoppers, clientele)) = visits {
-        let end = End {
-            start,
-            duration: options.duration,
-            stop,
-        };
+    if let Some(codes) = codes(options, &clientele, recipients, &end) {
+        tasks.spawn_blocking(move || {
+            codes.run();
+            Ok(())
+        });
+    }
+    if let Some(shoppers) = &options.shoppers {
         let rate = Rate {
             changes_per_second: shoppers.rate.max(1),
             plans: 1,
@@ -125,26 +148,29 @@ pub async fn live(
             tasks.spawn(poster.run());
         }
     }
-    for (worker, session) in sessions {
+    for (worker, session) in workers {
         tasks.spawn(worker.run(session, start));
     }
     drop(reports);
     let progress = collect(received, options, start.instant).await;
+    let elapsed = start.instant.elapsed();
+    // Whoever reads codes reads for nobody.
+    stop.cancel();
     let mut result = Ok(());
     while let Some(ended) = tasks.join_next().await {
         result = result.and(ended.unwrap_or(Err(Error::Panicked)));
     }
-    result.map(|()| progress.summary(options, start.instant.elapsed()))
+    result.map(|()| progress.summary(options, elapsed))
 }
 
-/// One worker for each share of the stores, connected.
+/// One worker for each share of the stores, connected, and who takes the answers to codes for these.
 async fn open_workers(
     source: &Connection,
     control: &Database,
     options: &Options,
     stop: &CancellationToken,
     reports: &mpsc::Sender<Report>,
-) -> Result<Vec<(Worker, Session)>, Error> {
+) -> Result<(Vec<(Worker, Session)>, Vec<Recipient>), Error> {
     let stores = load::stores(control).await?;
     let plans = u32::try_from(stores.len()).unwrap_or(u32::MAX);
     let plans = plans.clamp(1, options.connections.max(1));
@@ -154,23 +180,52 @@ async fn open_workers(
         rhythm_from: rhythm_from(control, options).await?,
     };
     let first_order_id = load::first_order_id(control).await?;
-    let mut sessions = Vec::new();
+    let (mut workers, mut recipients) = (Vec::new(), Vec::new());
     for index in 0..plans {
+        let stores = share(&stores, index, plans);
+        let (sender, answers) = answers::answers();
+        recipients.push(Recipient {
+            stores: stores.clone(),
+            answers: sender,
+        });
         let worker = Worker {
             source: source.clone(),
-            stores: share(&stores, index, plans),
+            stores,
             index,
             rate,
             seed: options.seed,
             next_order_id: first_order_id + i64::from(index),
             duration: options.duration,
+            answers,
             reports: reports.clone(),
             stop: stop.clone(),
         };
         let session = worker.open(0).await?;
-        sessions.push((worker, session));
+        workers.push((worker, session));
     }
-    Ok(sessions)
+    Ok((workers, recipients))
+}
+
+/// Who reads codes, if anybody is to.
+fn codes(
+    options: &Options,
+    clientele: &Clientele,
+    recipients: Vec<Recipient>,
+    end: &End,
+) -> Option<Codes> {
+    let CodeOptions { kafka, half_life } = options.codes.clone()?;
+    let customers = [&clientele.premium[..], &clientele.standard].concat();
+    Some(Codes {
+        kafka,
+        responders: Responders {
+            seed: options.seed,
+            half_life,
+            customers,
+            products: clientele.products.clone(),
+        },
+        recipients,
+        end: end.clone(),
+    })
 }
 
 /// Posters that share a queue.

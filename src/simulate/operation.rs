@@ -44,7 +44,7 @@ pub(super) enum Operation {
 }
 
 /// A row of `orders` to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NewOrder {
     pub(super) order_id: i64,
     pub(super) customer_id: i64,
@@ -52,6 +52,7 @@ pub(super) struct NewOrder {
     pub(super) quantity: i32,
     /// Hundredths.
     pub(super) unit_price: i64,
+    pub(super) promotion_code: Option<String>,
 }
 
 /// A change of an order.

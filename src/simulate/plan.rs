@@ -1,8 +1,8 @@
 //! What happens next in the shop: a stream of decisions, drawn from a seed and the state it starts from.
 //!
 //! ```text
-//! agenda (orders' next steps, supplies under way) ──due──┐
-//! whims (an order, a correction, a change of tier, …) ───┴─▶ Planned { due, operation }
+//! agenda (orders' next steps, supplies, answers to codes) ──due──┐
+//! whims (an order, a correction, a change of tier, …) ───────────┴─▶ Planned { due, operation }
 //! ```
 //!
 //! What is on the agenda comes first, so that the number of open orders settles by itself at whatever
@@ -13,7 +13,7 @@
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
@@ -21,6 +21,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::answer::Answer;
 use super::operation::{CustomerChange, NewOrder, Operation, OrderStep, Planned, StockMove};
 use super::pace::Pace;
 use super::shop::{Pair, Status, price};
@@ -30,10 +31,11 @@ use super::state::{KnownOrder, Member, PAST_MAX, Shelf, State, Supplied};
 const AGENDA_MAX: usize = 200_000;
 const SECOND_US: u64 = 1_000_000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Step(KnownOrder),
     Supply(usize),
+    Answer(Answer),
 }
 
 /// The decisions of one plan. Endless.
@@ -42,6 +44,8 @@ pub(super) struct Plan {
     rng: ChaCha8Rng,
     pace: Pace,
     shelves: Vec<Shelf>,
+    /// Index of each shelf.
+    places: HashMap<Pair, usize>,
     popularity: WeightedIndex<u64>,
     customers: Vec<i64>,
     members: Vec<Member>,
@@ -61,10 +65,13 @@ impl Plan {
         if state.customers.is_empty() {
             return None;
         }
+        let places = (0..).zip(&state.shelves);
+        let places = places.map(|(index, shelf)| (shelf.pair, index)).collect();
         let mut plan = Plan {
             rng: ChaCha8Rng::seed_from_u64(seed),
             pace,
             shelves: state.shelves,
+            places,
             popularity,
             customers: state.customers,
             members: state.members,
@@ -85,6 +92,11 @@ impl Plan {
         self.next_order_id
     }
 
+    /// An order with a code comes next, unless something else is due for longer.
+    pub(super) fn answer(&mut self, answer: Answer) {
+        self.at(self.pace.due_us(), Event::Answer(answer));
+    }
+
     /// The next decision, and when it is due.
     pub(super) fn next(&mut self) -> Planned {
         let due_us = self.pace.due_us();
@@ -99,14 +111,15 @@ impl Plan {
     }
 
     fn on_the_agenda(&mut self, now_us: u64) -> Option<Operation> {
-        let Reverse((due_us, _, event)) = *self.agenda.peek()?;
-        if due_us > now_us && self.agenda.len() < AGENDA_MAX {
+        let Reverse((due_us, ..)) = self.agenda.peek()?;
+        if *due_us > now_us && self.agenda.len() < AGENDA_MAX {
             return None;
         }
-        self.agenda.pop();
+        let Reverse((_, _, event)) = self.agenda.pop()?;
         match event {
             Event::Step(order) => Some(self.step(order)),
             Event::Supply(index) => self.supply(index),
+            Event::Answer(answer) => self.place_with_code(answer),
         }
     }
 
@@ -133,6 +146,29 @@ impl Plan {
             ),
         };
         let quantity = self.rng.random_range(1..=3);
+        self.order(customer_id, shelf, quantity, None)
+    }
+
+    /// An order that a code has brought, where the shelf still has it.
+    fn place_with_code(&mut self, answer: Answer) -> Option<Operation> {
+        let Answer {
+            customer_id,
+            pair,
+            quantity,
+            code,
+            ..
+        } = answer;
+        let shelf = *self.places.get(&pair)?;
+        self.order(customer_id, shelf, quantity, Some(code))
+    }
+
+    fn order(
+        &mut self,
+        customer_id: i64,
+        shelf: usize,
+        quantity: i32,
+        promotion_code: Option<String>,
+    ) -> Option<Operation> {
         let pair = self.take(shelf, quantity)?;
         let order = KnownOrder {
             order_id: self.next_order_id,
@@ -150,6 +186,7 @@ impl Plan {
                 pair,
                 quantity,
                 unit_price: price(pair.product_id),
+                promotion_code,
             },
             stock: StockMove::of(pair, -quantity),
         })
@@ -312,6 +349,10 @@ impl Plan {
     fn within(&mut self, seconds: std::ops::RangeInclusive<u64>, event: Event) {
         let (least, most) = (seconds.start() * SECOND_US, seconds.end() * SECOND_US);
         let due_us = self.pace.due_us() + self.rng.random_range(least..=most);
+        self.at(due_us, event);
+    }
+
+    fn at(&mut self, due_us: u64, event: Event) {
         self.events += 1;
         self.agenda.push(Reverse((due_us, self.events, event)));
     }

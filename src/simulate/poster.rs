@@ -36,7 +36,7 @@ pub(super) struct End {
 
 impl End {
     /// Whether nothing more is begun.
-    fn is_near(&self) -> bool {
+    pub(super) fn is_near(&self) -> bool {
         let over = |duration| self.start.instant.elapsed() >= duration + LATE_MAX;
         self.stop.is_cancelled() || self.duration.is_some_and(over)
     }

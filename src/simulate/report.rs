@@ -19,6 +19,8 @@ pub struct Counts {
     pub changes: u64,
     /// Orders placed.
     pub placed: u64,
+    /// Of those, orders that carry a promotion code.
+    pub with_code: u64,
     /// Orders paid, shipped or delivered.
     pub advanced: u64,
     /// Orders cancelled.
@@ -48,6 +50,9 @@ impl Counts {
     pub(super) fn count(&mut self, operation: &Operation) {
         self.changes += u64::from(operation.changes());
         self.units += operation.units();
+        if let Operation::Place { order, .. } = operation {
+            self.with_code += u64::from(order.promotion_code.is_some());
+        }
         let counter = match operation {
             Operation::Place { .. } => &mut self.placed,
             Operation::Step { step, .. } => match step.status {
@@ -71,6 +76,7 @@ impl Counts {
     fn add(&mut self, other: &Counts) {
         self.changes += other.changes;
         self.placed += other.placed;
+        self.with_code += other.with_code;
         self.advanced += other.advanced;
         self.cancelled += other.cancelled;
         self.returned += other.returned;
@@ -302,8 +308,9 @@ impl fmt::Display for Summary {
         )?;
         writeln!(
             f,
-            "orders: {} placed, {} steps, {} cancelled, {} returned, {} corrected, {} deleted",
+            "orders: {} placed, {} of them with a code, {} steps, {} cancelled, {} returned, {} corrected, {} deleted",
             counts.placed,
+            counts.with_code,
             counts.advanced,
             counts.cancelled,
             counts.returned,

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::Answers;
 use super::batch::Batch;
 use super::operation::Planned;
 use super::pace::{Pace, Rate};
@@ -37,6 +38,8 @@ pub(super) struct Worker {
     /// Least order id that no session of this worker has used.
     pub(super) next_order_id: i64,
     pub(super) duration: Option<Duration>,
+    /// Orders that codes bring.
+    pub(super) answers: Answers,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) stop: CancellationToken,
 }
@@ -50,6 +53,11 @@ pub(super) struct Start {
 }
 
 impl Start {
+    /// Microseconds since 1970.
+    fn now_us(&self) -> i64 {
+        self.unix_us.saturating_add_unsigned(self.elapsed_us())
+    }
+
     pub(super) fn elapsed_us(&self) -> u64 {
         u64::try_from(self.instant.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
@@ -127,6 +135,9 @@ impl Worker {
             }
             if self.is_over(start) {
                 return Ok(());
+            }
+            for answer in self.answers.due(start.now_us()) {
+                session.plan.answer(answer);
             }
             let batch = self.gather(&mut session.plan, &mut pending, start.elapsed_us());
             self.next_order_id = session.plan.next_order_id();

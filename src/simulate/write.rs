@@ -11,12 +11,12 @@ use crate::connection::Database;
 
 const INSERT_ORDERS: &str = "
     insert into orders (order_id, customer_id, store_id, product_id, quantity, unit_price, status,
-                        placed_at, updated_at)
+                        promotion_code, placed_at, updated_at)
     select order_id, customer_id, store_id, product_id, quantity, cents / 100.0, 'placed',
-           timestamptz 'epoch' + placed_us * interval '1 microsecond', now()
+           code, timestamptz 'epoch' + placed_us * interval '1 microsecond', now()
     from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::int[], $6::bigint[],
-                $7::bigint[])
-        as new (order_id, customer_id, store_id, product_id, quantity, cents, placed_us)";
+                $7::bigint[], $8::text[])
+        as new (order_id, customer_id, store_id, product_id, quantity, cents, placed_us, code)";
 
 const UPDATE_ORDERS: &str = "
     update orders set status = step.status, quantity = coalesce(step.quantity, orders.quantity),
@@ -135,6 +135,8 @@ impl Open<'_> {
         let prices: Vec<i64> = column(|order| order.unit_price);
         let placed = |due_us: u64| started_us.saturating_add_unsigned(due_us);
         let placed: Vec<i64> = new.iter().map(|(_, due_us)| placed(*due_us)).collect();
+        let codes = new.iter().map(|(order, _)| order.promotion_code.as_deref());
+        let codes: Vec<Option<&str>> = codes.collect();
         let values: Values<'_> = &[
             &ids,
             &customers,
@@ -143,6 +145,7 @@ impl Open<'_> {
             &quantities,
             &prices,
             &placed,
+            &codes,
         ];
         let statement = &self.writer.insert_orders;
         self.execute("place orders", statement, values).await

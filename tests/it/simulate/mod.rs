@@ -1,5 +1,6 @@
 //! The simulated shop on a real server.
 
+mod codes;
 mod shoppers;
 
 use std::time::Duration;
