@@ -196,6 +196,21 @@ pub const SWEEP_SECONDS: &str = "tidewater_sweep_seconds";
 /// Whether codes are issued: 0 while warming up, 1 when behind, 2 when they are.
 pub const ISSUE_STATE: &str = "tidewater_issue_state";
 
+/// Rows that the continuous verification has compared, by `table`.
+pub const VERIFY_ROWS_COMPARED: &str = "tidewater_verify_rows_compared_total";
+/// Rows that changed whenever the continuous verification looked at them, by `table`.
+pub const VERIFY_ROWS_MOVING: &str = "tidewater_verify_rows_moving_total";
+/// Rows that the continuous verification has found to differ, by `table`.
+pub const VERIFY_DIFFERENCES: &str = "tidewater_verify_differences_total";
+/// When the last chunk was verified, seconds since 1970.
+pub const VERIFY_CHUNK_TIMESTAMP: &str = "tidewater_verify_last_chunk_timestamp_seconds";
+/// Age of the pass over all tables that is under way, seconds.
+pub const VERIFY_PASS_AGE_SECONDS: &str = "tidewater_verify_pass_age_seconds";
+/// When the last pass over all tables ended, seconds since 1970.
+pub const VERIFY_LAST_PASS_TIMESTAMP: &str = "tidewater_verify_last_pass_timestamp_seconds";
+/// Rows that differed in the last pass over all tables.
+pub const VERIFY_LAST_PASS_DIFFERENCES: &str = "tidewater_verify_last_pass_differences";
+
 /// Requests that the gateway has answered, by `route` and `status`.
 pub const GATEWAY_REQUESTS_TOTAL: &str = "tidewater_gateway_requests_total";
 /// Events that the gateway was sent, by `result`: accepted, repeated, rejected, or failed in Kafka.

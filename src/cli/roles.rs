@@ -11,7 +11,7 @@ use super::signals;
 use crate::config::settings::Settings;
 use crate::exit::ExitCode;
 use crate::telemetry::Health;
-use crate::{console, gateway, http, lag, replicate, retail, telemetry};
+use crate::{console, gateway, http, lag, replicate, retail, telemetry, verify};
 
 /// Which roles a process has.
 #[expect(
@@ -24,6 +24,7 @@ pub(super) struct Roles {
     aggregate: bool,
     gateway: bool,
     console: bool,
+    verify: bool,
 }
 
 impl Roles {
@@ -32,6 +33,7 @@ impl Roles {
         aggregate: false,
         gateway: false,
         console: false,
+        verify: false,
     };
     pub(super) const REPLICATE: Roles = Roles {
         replicate: true,
@@ -51,6 +53,12 @@ impl Roles {
         ..Roles::NONE
     };
 
+    /// Continuous verification.
+    pub(super) const VERIFY: Roles = Roles {
+        verify: true,
+        ..Roles::NONE
+    };
+
     /// Every role that the configuration asks for.
     pub(super) fn all(settings: &Settings) -> Roles {
         Roles {
@@ -58,6 +66,7 @@ impl Roles {
             aggregate: true,
             gateway: settings.gateway.enabled,
             console: settings.console.enabled,
+            verify: settings.verify.enabled,
         }
     }
 }
@@ -96,6 +105,13 @@ pub(super) async fn run(settings: &Settings, roles: Roles) -> Result<ExitCode, F
     if roles.console {
         let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
         tasks.spawn(async move { console(&settings, &health, shutdown).await });
+    }
+    if roles.verify {
+        let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
+        tasks.spawn(async move {
+            migrate(&settings).await?;
+            Ok(verify::continuous::run(&settings, &health, shutdown).await?)
+        });
     }
     let result = join(tasks, &shutdown).await;
     serving.cancel();

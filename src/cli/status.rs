@@ -244,6 +244,16 @@ fn sink_rows(sink: &SinkLag, row: &mut impl FnMut(&str, String)) {
             sink.codes, sink.outbox_waiting, sink.eligible
         ),
     );
+    if let Some(verified) = &sink.verified {
+        let minutes = verified.age_seconds / 60.0;
+        row(
+            "verified",
+            format!(
+                "{} rows, {} differences, {minutes:.0} minutes ago",
+                verified.rows, verified.differences
+            ),
+        );
+    }
 }
 
 fn doing(stage: &StageJson) -> String {

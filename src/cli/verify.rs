@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::failure::Failure;
+use super::roles::{self, Roles};
 use crate::config::settings::Settings;
 use crate::exit::ExitCode;
 use crate::output;
@@ -14,7 +15,8 @@ const EXAMPLES: &str = "\
 Examples:
   tidewater verify
   tidewater verify --sink-only --json | jq .differences
-  tidewater verify --sink-only --repair";
+  tidewater verify --sink-only --repair
+  tidewater verify --continuous";
 
 /// What to compare, and how patiently.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -34,6 +36,10 @@ pub struct VerifyArguments {
     /// not touched, and topics neither.
     #[arg(long, conflicts_with = "source_only")]
     repair: bool,
+    /// Verify a few chunks of the sink in a minute, over and over, and serve the result as metrics: a role of its own,
+    /// which `run` has with `[verify]`.
+    #[arg(long, conflicts_with_all = ["json", "source_only", "sink_only", "repair"])]
+    continuous: bool,
     /// How long the replicator may take to publish what the source holds now, seconds.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     timeout: u64,
@@ -47,6 +53,9 @@ pub(super) async fn run(
     settings: &Settings,
     arguments: &VerifyArguments,
 ) -> Result<ExitCode, Failure> {
+    if arguments.continuous {
+        return roles::run(settings, Roles::VERIFY).await;
+    }
     let options = Options {
         source: !arguments.sink_only,
         sink: !arguments.source_only,

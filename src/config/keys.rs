@@ -5,6 +5,7 @@ mod console;
 mod gateway;
 mod retail;
 mod simulate;
+mod verify;
 mod webhook;
 
 /// One key.
@@ -45,7 +46,9 @@ const SHOP: &[Key] = &joined::<{ retail::KEYS.len() + SERVED.len() }>(retail::KE
 const SERVED: &[Key] = &joined::<{ MET.len() + webhook::KEYS.len() }>(MET, webhook::KEYS);
 const MET: &[Key] = &joined::<{ SERVERS.len() + simulate::KEYS.len() }>(SERVERS, simulate::KEYS);
 const SERVERS: &[Key] =
-    &joined::<{ gateway::KEYS.len() + console::KEYS.len() }>(gateway::KEYS, console::KEYS);
+    &joined::<{ gateway::KEYS.len() + WATCHERS.len() }>(gateway::KEYS, WATCHERS);
+const WATCHERS: &[Key] =
+    &joined::<{ console::KEYS.len() + verify::KEYS.len() }>(console::KEYS, verify::KEYS);
 
 /// Two lists as one.
 #[expect(

@@ -26,6 +26,7 @@ pub mod settings;
 mod simulate;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod webhook;
 
 use std::path::{Path, PathBuf};

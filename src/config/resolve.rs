@@ -17,6 +17,7 @@ use super::settings::{
     AddedTables, Delivery, Http, Kafka, OnTooLarge, Retail, Settings, Sink, SnapshotMode, Source,
 };
 use super::simulate::simulate;
+use super::verify::verify;
 use super::webhook::webhook;
 use crate::connection::Connection;
 use crate::event::is_topic_character;
@@ -37,6 +38,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
         listen: resolver.parsed("http.listen")?,
     };
     let console = console(&mut resolver, http.listen);
+    let verify = verify(&mut resolver);
     let gateway = gateway(&mut resolver);
     let retail = retail(&mut resolver);
     let webhook = webhook(&mut resolver);
@@ -58,6 +60,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Vec<Fault>) -> Option<Settings> {
         sink: sink.map_or(Some(None), |found| found.map(Some))?,
         http,
         console: console?,
+        verify: verify?,
         gateway: gateway?,
         retail: retail?,
         webhook: webhook?,

@@ -35,6 +35,8 @@ pub struct Settings {
     pub http: Http,
     /// The live page.
     pub console: Console,
+    /// Continuous verification.
+    pub verify: Verify,
     /// The gateway for applications.
     pub gateway: Gateway,
     /// The retail half.
@@ -322,6 +324,17 @@ pub struct Console {
     pub connections_max: usize,
     /// Where the processes whose stages are shown tell them.
     pub roles: Vec<SocketAddr>,
+}
+
+/// `[verify]`
+#[derive(Clone, Copy, Debug)]
+pub struct Verify {
+    /// Whether `tidewater run` verifies continuously.
+    pub enabled: bool,
+    /// Chunks that are verified in a minute.
+    pub chunks_per_minute: u32,
+    /// Rows of a chunk.
+    pub chunk_rows: i64,
 }
 
 /// `[gateway]`

@@ -54,6 +54,19 @@ pub struct SinkLag {
     pub eligible: i64,
     /// Codes in the ledger.
     pub codes: i64,
+    /// The last pass of the continuous verification; none before the first has ended.
+    pub verified: Option<VerifiedLag>,
+}
+
+/// A pass of the continuous verification that has ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VerifiedLag {
+    /// How long ago it ended, seconds.
+    pub age_seconds: f64,
+    /// Rows that it compared.
+    pub rows: i64,
+    /// Rows that differed.
+    pub differences: i64,
 }
 
 impl SinkLag {
@@ -85,10 +98,14 @@ pub async fn sink(client: &Client, retail: &Retail) -> Result<SinkLag, Error> {
                (select count(*) from promotion_outbox),
                (select count(*) from promotion_eligibility),
                (select count(*) from promotion)";
+    const VERIFIED: &str = "
+        select extract(epoch from clock_timestamp() - finished_at)::float8, rows_compared, differences
+        from verification where finished_at is not null order by pass desc limit 1";
     const OFFSETS: &str = "
         select topic, partition, next_offset from consumer_offset order by topic, partition";
     let row = client.query_one(COUNTS, &[]).await.map_err(Error::Sink)?;
     let offsets = client.query(OFFSETS, &[]).await.map_err(Error::Sink)?;
+    let verified = client.query_opt(VERIFIED, &[]).await.map_err(Error::Sink)?;
     let applied_age_seconds: Option<f64> = row.get(1);
     let limit = retail.issue_max_lag.as_secs_f64();
     let state = if !row.get::<_, bool>(2) {
@@ -113,5 +130,10 @@ pub async fn sink(client: &Client, retail: &Retail) -> Result<SinkLag, Error> {
         outbox_waiting: row.get(4),
         eligible: row.get(5),
         codes: row.get(6),
+        verified: verified.map(|row| VerifiedLag {
+            age_seconds: row.get(0),
+            rows: row.get(1),
+            differences: row.get(2),
+        }),
     })
 }

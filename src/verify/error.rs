@@ -103,6 +103,24 @@ pub enum Error {
         /// The limit.
         after: Duration,
     },
+    /// The consumer has not applied everything that the topic holds.
+    #[error(
+        "the sink has not applied everything that {topic} held {} s ago: is `tidewater aggregate` \
+         running?",
+        after.as_secs()
+    )]
+    NotApplied {
+        /// Topic.
+        topic: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// The publication lacks a table that the aggregates are made from.
+    #[error("{table} is not published: `tidewater doctor` says what is wrong with the publication")]
+    Unpublished {
+        /// `schema.table`
+        table: String,
+    },
     /// A first snapshot of the table was read after the consistent point.
     #[error("{table} was first read by a snapshot while it was being verified: verify it again")]
     SnapshotRunning {
@@ -157,7 +175,7 @@ impl Error {
             | Error::Incomparable { .. }
             | Error::Format(_)
             | Error::Remapped(_) => ExitCode::Configuration,
-            Error::Selection(_) => ExitCode::SourceTables,
+            Error::Selection(_) | Error::Unpublished { .. } => ExitCode::SourceTables,
             Error::Source(error) => error.exit_code(),
             Error::SourceQuery { .. } => ExitCode::SourceUnreachable,
             Error::SinkConnection(error) if error.is_refusal() => ExitCode::SinkRefused,
@@ -173,6 +191,7 @@ impl Error {
             Error::Kafka(error) => error.exit_code(),
             Error::SnapshotTimeout { .. }
             | Error::Behind { .. }
+            | Error::NotApplied { .. }
             | Error::SnapshotRunning { .. }
             | Error::WentBack
             | Error::TooManyToRepair { .. }
@@ -194,6 +213,8 @@ impl Error {
             Error::SnapshotTimeout { .. }
             | Error::Behind { .. }
             | Error::SnapshotRunning { .. }
+            | Error::NotApplied { .. }
+            | Error::Unpublished { .. }
             | Error::WentBack
             | Error::Repair { .. } => true,
             Error::Evaluation(error) => error.is_transient(),

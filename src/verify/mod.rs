@@ -13,6 +13,7 @@
 //! one table at a time for the source's side (each row's JSON), and of all three retail tables for the
 //! sink's; the number of changes does not matter.
 
+pub mod continuous;
 mod eligibility;
 mod error;
 pub mod history;

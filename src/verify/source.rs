@@ -39,12 +39,14 @@ const FORMS: &str = "
     set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;";
 
 /// A published table and how to read it.
-struct Table {
+pub(super) struct Table {
     name: TableName,
-    topic: String,
+    pub(super) topic: String,
+    /// What its rows are selected from.
+    pub(super) from: String,
     select: String,
     count: String,
-    layout: Layout,
+    pub(super) layout: Layout,
 }
 
 /// Compares the source with the topics.
@@ -62,7 +64,7 @@ pub(super) async fn verify(
         .batch_execute("begin")
         .await
         .map_err(query("beginning a transaction"))?;
-    let tables = published(&guard, source, kafka, shaping).await?;
+    let tables = published(&guard, source, kafka, shaping, None).await?;
     let (reader, point) = snapshot(source, options.timeout).await?;
     let record = reach(kafka, &source.slot, point, options.timeout).await?;
     let point = Position::new(record.epoch, point, 0);
@@ -74,32 +76,37 @@ pub(super) async fn verify(
     Ok(())
 }
 
-/// The tables that the publication holds of those configured, locked against truncate and rewrite.
-async fn published(
+/// The tables that the publication holds of those configured, or `only` one, locked against truncate and rewrite.
+pub(super) async fn published(
     guard: &Client,
     source: &Source,
     kafka: &Kafka,
     shaping: Shaping<'_>,
+    only: Option<&TableName>,
 ) -> Result<Vec<Table>, Error> {
     let patterns =
         Patterns::new(&source.tables).map_err(|_| Error::Unconfigured { section: "source" })?;
     let publication = postgres::check_publication(guard, &source.publication, &patterns).await?;
-    let names: Vec<TableName> = publication
+    let tables: Vec<&PublishedTable> = publication
         .tables
+        .iter()
+        .filter(|published| only.is_none_or(|only| published.table == *only))
+        .collect();
+    let names: Vec<TableName> = tables
         .iter()
         .map(|published| published.table.clone())
         .collect();
     postgres::lock_tables(guard, &names).await?;
     let arrays = array_types(guard).await?;
-    let mut tables = Vec::with_capacity(names.len());
-    for published in &publication.tables {
+    let mut described = Vec::with_capacity(names.len());
+    for published in tables {
         if let Some(shape) = postgres::table_shape(guard, published.id).await? {
             let shape = shape.with_columns(&published.columns);
-            tables.push(shaping.table(published, &shape, kafka, &arrays)?);
+            described.push(shaping.table(published, &shape, kafka, &arrays)?);
         }
     }
-    tables.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(tables)
+    described.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(described)
 }
 
 /// What the configuration makes of the tables on the way.
@@ -179,11 +186,15 @@ fn table(published: &PublishedTable, layout: Layout, topic: String) -> Table {
         .row_filter
         .as_ref()
         .map_or(String::new(), |row| format!(" where {row}"));
-    let from = format!("from {only}{}{filter}", published.table.quoted());
+    let from = format!(
+        "(select * from {only}{}{filter}) as published",
+        published.table.quoted()
+    );
     Table {
         name: published.table.clone(),
-        select: format!("select {} {from}", names.join(", ")),
-        count: format!("select count(*) {from}"),
+        select: format!("select {} from {from}", names.join(", ")),
+        count: format!("select count(*) from {from}"),
+        from,
         topic,
         layout,
     }
@@ -244,7 +255,7 @@ fn kind_of_builtin(oid: u32, arrays: &Arrays) -> Kind {
 
 /// A transaction that sees the source as of the consistent point of a slot made for it. The slot goes
 /// with its session, as soon as the snapshot has been taken over.
-async fn snapshot(source: &Source, timeout: Duration) -> Result<(Database, Lsn), Error> {
+pub(super) async fn snapshot(source: &Source, timeout: Duration) -> Result<(Database, Lsn), Error> {
     let name = format!("tidewater_verify_{}", uuid::Uuid::new_v4().simple());
     let mut session = Session::connect(&source.connection, SessionKind::Replication, &[]).await?;
     let created = postgres::create_slot(&mut session, &name, true, SnapshotExport::Export);
@@ -267,7 +278,7 @@ async fn snapshot(source: &Source, timeout: Duration) -> Result<(Database, Lsn),
 }
 
 /// Waits until everything below the point has been published.
-async fn reach(
+pub(super) async fn reach(
     kafka: &Kafka,
     slot: &str,
     point: Lsn,

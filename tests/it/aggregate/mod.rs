@@ -2,6 +2,7 @@
 //! is what the source and the topics amount to.
 
 mod content;
+mod continuous;
 mod full;
 mod group;
 mod histories;

@@ -11,7 +11,7 @@ use super::{Scene, Servers, shop};
 use crate::support::{Ended, Tidewater, until};
 
 /// Of each table a wrong row, one that is missing and one too many.
-const DAMAGE: &str = "
+pub(super) const DAMAGE: &str = "
     update inventory_image set on_hand = 7777 where (store_id, product_id) = (1, 1);
     delete from inventory_image where (store_id, product_id) = (2, 2);
     insert into inventory_image values (77, 77, 1, '1:0/1:1', now(), now(), 0);
