@@ -30,7 +30,8 @@ pub struct SimulateArguments {
     /// What happens follows from it and from what the tables hold.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Let the rate follow the hours of a day (UTC); its mean is still the one given.
+    /// Let the rate follow the hours of a day and the days of a week (UTC), its mean still the one given, and what is
+    /// bought the season; a shop that is filled now has such a past.
     #[arg(long)]
     rhythm: bool,
     /// Connections that write; each has some of the stores.
@@ -111,7 +112,7 @@ const EXAMPLES: &str = "\
 Examples:
   tidewater simulate --setup-only           create the shop's tables and its past
   tidewater simulate --rate 500             live until Ctrl-C, 500 row changes a second
-  tidewater simulate --rate 20 --rhythm     quiet nights, busy evenings
+  tidewater simulate --rate 20 --rhythm     quiet nights, busy Saturdays
   tidewater simulate --seconds 60 --json    one minute, then a summary for a program
   tidewater simulate --shoppers 20 --gateway-key-file key
                                             shoppers' events too, 20 a second, to the gateway
@@ -132,7 +133,7 @@ pub(super) async fn run(
         weeks: arguments.size.weeks,
     };
     let shoppers = shoppers(settings, arguments)?;
-    let setup = simulate::set_up(source, size, arguments.seed).await?;
+    let setup = simulate::set_up(source, size, arguments.seed, arguments.rhythm).await?;
     if arguments.setup_only {
         if arguments.json {
             output::json(&setup);

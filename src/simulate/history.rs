@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
+use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::rhythm;
 use super::shop::{Pair, Size, Status, target_stock};
 
 const HOUR_S: i64 = 3_600;
@@ -53,8 +55,10 @@ pub(super) struct Level {
 }
 
 /// Draws the past of a shop.
-pub(super) fn history(size: Size, seed: u64) -> History {
-    let mut past = Past::new(size, seed);
+///
+/// It has a rhythm, of hours, days and seasons, if it is told when the shop opens, seconds since 1970.
+pub(super) fn history(size: Size, seed: u64, opening_s: Option<u64>) -> History {
+    let mut past = Past::new(size, seed, opening_s);
     let customers: Vec<Customer> = size.customers().map(|id| past.customer(id)).collect();
     let mut orders = Vec::new();
     for customer in &customers {
@@ -80,10 +84,11 @@ struct Past {
     /// Absent only when there are no pairs.
     popularity: Option<WeightedIndex<u64>>,
     length_s: i64,
+    opening_s: Option<u64>,
 }
 
 impl Past {
-    fn new(size: Size, seed: u64) -> Past {
+    fn new(size: Size, seed: u64, opening_s: Option<u64>) -> Past {
         let pairs: Vec<Pair> = size
             .stores()
             .flat_map(|store_id| {
@@ -98,6 +103,7 @@ impl Past {
             popularity: WeightedIndex::new(pairs.iter().map(|pair| pair.popularity())).ok(),
             pairs,
             length_s: i64::from(size.weeks) * WEEK_S,
+            opening_s,
         }
     }
 
@@ -112,6 +118,47 @@ impl Past {
     fn pair(&mut self) -> Option<Pair> {
         let index = self.popularity.as_ref()?.sample(&mut self.rng);
         self.pairs.get(index).copied()
+    }
+
+    fn pair_in_season(&mut self, age_s: i64) -> Option<Pair> {
+        loop {
+            let pair = self.pair()?;
+            let then_s = self.then_s(age_s);
+            let product_id = pair.product_id;
+            if then_s.is_none_or(|then_s| rhythm::is_wanted(product_id, then_s, &mut self.rng)) {
+                return Some(pair);
+            }
+        }
+    }
+
+    /// When it was, seconds since 1970, if there is a rhythm.
+    fn then_s(&self, age_s: i64) -> Option<u64> {
+        self.opening_s?.checked_sub(age_s.unsigned_abs())
+    }
+
+    /// An age moved to a busier day and hour, by at most three days and some hours.
+    fn in_rhythm(&mut self, age_s: i64) -> i64 {
+        const DAYS: [i64; 7] = [-3, -2, -1, 0, 1, 2, 3];
+        let Some(then_s) = self.then_s(age_s) else {
+            return age_s;
+        };
+        let midnight_s = then_s - then_s % rhythm::DAY_S;
+        let day_s = |days: &i64| midnight_s.saturating_add_signed(days * DAY_S);
+        let busy = |days: &i64| rhythm::day(day_s(days));
+        let Ok(days) = DAYS.choose_weighted(&mut self.rng, busy) else {
+            return age_s;
+        };
+        let hours: Vec<(u64, u64)> = (0..).zip(rhythm::HOURS).collect();
+        let Ok((hour, _)) = hours.choose_weighted(&mut self.rng, |(_, busy)| *busy) else {
+            return age_s;
+        };
+        let within_s = self.rng.random_range(0..rhythm::HOUR_S);
+        let moved_s = day_s(days) + hour * rhythm::HOUR_S + within_s;
+        // Neither before the beginning nor to come.
+        let age_then = |opening_s: u64| opening_s.checked_sub(moved_s);
+        let moved = self.opening_s.and_then(age_then);
+        let moved = moved.and_then(|age| i64::try_from(age).ok());
+        moved.filter(|age| *age < self.length_s).unwrap_or(age_s)
     }
 
     /// A few favourites, each bought every 6 to 11 days.
@@ -131,13 +178,16 @@ impl Past {
     fn now_and_then(&mut self, customer_id: i64, orders: &mut Vec<PastOrder>) {
         let mut age_s = self.rng.random_range(0..5 * WEEK_S);
         while age_s < self.length_s {
-            let Some(pair) = self.pair() else { return };
+            let Some(pair) = self.pair_in_season(age_s) else {
+                return;
+            };
             orders.push(self.order(age_s, customer_id, pair));
             age_s += self.rng.random_range(WEEK_S..4 * WEEK_S);
         }
     }
 
     fn order(&mut self, age_s: i64, customer_id: i64, pair: Pair) -> PastOrder {
+        let age_s = self.in_rhythm(age_s);
         let status = match (age_s < 2 * HOUR_S, self.rng.random_range(0..100)) {
             (true, 0..30) => Status::Placed,
             (true, 30..60) => Status::Paid,
@@ -189,6 +239,8 @@ impl Past {
 mod tests {
     use super::*;
 
+    /// The 28th of November 2026, 12:00.
+    const SATURDAY_S: u64 = 1_795_867_200;
     const SMALL: Size = Size {
         stores: 3,
         products: 40,
@@ -198,13 +250,13 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_past() {
-        assert_eq!(history(SMALL, 7), history(SMALL, 7));
-        assert_ne!(history(SMALL, 7), history(SMALL, 8));
+        assert_eq!(history(SMALL, 7, None), history(SMALL, 7, None));
+        assert_ne!(history(SMALL, 7, None), history(SMALL, 8, None));
     }
 
     #[test]
     fn the_first_product_sells_best() {
-        let past = history(SMALL, 7);
+        let past = history(SMALL, 7, None);
         let sold = |product_id: i64| {
             let of_product = past
                 .orders
@@ -217,12 +269,47 @@ mod tests {
     }
 
     #[test]
+    fn the_past_has_the_rhythm_of_the_shop() {
+        let past = history(Size::default(), 7, Some(SATURDAY_S));
+        let count = |of: &dyn Fn(u64) -> bool| {
+            let then_s = |order: &&PastOrder| SATURDAY_S - order.age_s.unsigned_abs();
+            let orders = past.orders.iter().filter(|order| order.age_s > 4 * DAY_S);
+            orders.filter(|order| of(then_s(order))).count() as f64
+        };
+        let day = |at: u64| count(&|then_s| rhythm::day(then_s) == at);
+        let hour = |at: u64| count(&|then_s| then_s / rhythm::HOUR_S % 24 == at);
+        // Two of the days are as quiet as a Monday.
+        assert!(
+            day(150) > 1.5 * day(80) / 2.0,
+            "{} and {}",
+            day(150),
+            day(80)
+        );
+        assert!(hour(19) > 8.0 * hour(3), "{} and {}", hour(19), hour(3));
+        // Habits go on the whole year; what others buy is what is in season, at the end of November group 3 and not 1.
+        let sold = |group: i64| {
+            let of_group = |order: &&PastOrder| order.pair.product_id % 4 == group;
+            let popular = |order: &&PastOrder| (16..200).contains(&order.pair.product_id);
+            let orders = past.orders.iter().filter(popular).filter(of_group);
+            orders.count() as f64
+        };
+        assert!(sold(0) > 1.2 * sold(2), "{} and {}", sold(0), sold(2));
+        assert!(
+            past.orders
+                .iter()
+                .all(|order| (0..5 * WEEK_S).contains(&order.age_s))
+        );
+    }
+
+    #[test]
     fn the_default_rule_finds_work_within_its_limits() {
         for seed in 0..5 {
-            let past = history(Size::default(), seed);
-            let tuples = eligible(&past);
-            println!("seed {seed}: {} orders, {tuples} tuples", past.orders.len());
-            assert!((100..1_000).contains(&tuples), "seed {seed}: {tuples}");
+            for opening_s in [None, Some(SATURDAY_S)] {
+                let past = history(Size::default(), seed, opening_s);
+                let tuples = eligible(&past);
+                println!("seed {seed}: {} orders, {tuples} tuples", past.orders.len());
+                assert!((100..1_000).contains(&tuples), "seed {seed}: {tuples}");
+            }
         }
     }
 

@@ -30,6 +30,7 @@ mod plan;
 mod poster;
 mod report;
 mod response;
+mod rhythm;
 mod setup;
 mod shop;
 mod shoppers;
@@ -80,7 +81,7 @@ pub struct Options {
     pub connections: u32,
     /// What happens follows from it.
     pub seed: u64,
-    /// Whether the rate follows the hours of a day.
+    /// Whether the rate follows hours and days, and what is bought the season.
     pub rhythm: bool,
     /// Shoppers whose application posts events; `None`: nobody's does.
     pub shoppers: Option<ShopperOptions>,
@@ -250,13 +251,13 @@ fn posters(
     Ok(std::iter::repeat_with(poster).take(POSTERS).collect())
 }
 
-/// Second of the day at which a daily rhythm starts, where there is one.
-async fn rhythm_from(control: &Database, options: &Options) -> Result<Option<u32>, Error> {
+/// When a rhythm starts, seconds since 1970, where there is one.
+async fn rhythm_from(control: &Database, options: &Options) -> Result<Option<u64>, Error> {
     if !options.rhythm {
         return Ok(None);
     }
-    let second = load::now_us(control).await? / 1_000_000 % 86_400;
-    Ok(Some(u32::try_from(second).unwrap_or_default()))
+    let now_s = load::now_us(control).await? / 1_000_000;
+    Ok(Some(now_s.unsigned_abs()))
 }
 
 async fn connect(source: &Connection) -> Result<Database, Error> {

@@ -1,22 +1,12 @@
-//! When the next change is due: a steady rate, or one that follows the hours of a day.
+//! When the next change is due: a steady rate, or one that follows the hours of a day and the days of a week.
 
-/// Nanoseconds of an hour.
-const HOUR_NS: u64 = 3_600_000_000_000;
+use rand::Rng;
 
-/// Per cent of the mean rate in each hour of the day, UTC: nights are quiet, the evening is not.
-const RHYTHM: [u64; 24] = [
-    20, 15, 10, 10, 15, 30, 60, 90, 110, 120, 130, 140, 150, 140, 130, 130, 140, 160, 180, 190,
-    170, 130, 80, 50,
-];
-// The mean of the day is the rate that was asked for.
-const _: () = {
-    let (mut rest, mut sum): (&[u64], u64) = (&RHYTHM, 0);
-    while let [hour, later @ ..] = rest {
-        sum += *hour;
-        rest = later;
-    }
-    assert!(sum == 24 * 100);
-};
+use super::rhythm;
+
+const SECOND_NS: u64 = 1_000_000_000;
+/// Per ten thousand, as [`rhythm::busyness`] says it.
+const MEAN: u64 = 10_000;
 
 /// How fast changes come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +15,8 @@ pub(super) struct Rate {
     pub(super) changes_per_second: u32,
     /// Plans that share the rate.
     pub(super) plans: u32,
-    /// Second of the day at which the clock starts, for a daily rhythm.
-    pub(super) rhythm_from: Option<u32>,
+    /// When the clock starts, seconds since 1970, if the rate has a rhythm.
+    pub(super) rhythm_from: Option<u64>,
 }
 
 /// The clock of one plan: it stands where the next change is due.
@@ -53,17 +43,20 @@ impl Pace {
     /// The plan has decided on as many changes.
     pub(super) fn spend(&mut self, changes: u32) {
         let one_ns =
-            1_000_000_000 * u64::from(self.rate.plans) / u64::from(self.rate.changes_per_second);
-        self.due_ns += u64::from(changes) * one_ns * 100 / self.percent();
+            SECOND_NS * u64::from(self.rate.plans) / u64::from(self.rate.changes_per_second);
+        let busyness = self.now_s().map_or(MEAN, rhythm::busyness);
+        self.due_ns += u64::from(changes) * one_ns * MEAN / busyness;
     }
 
-    fn percent(&self) -> u64 {
-        let Some(from) = self.rate.rhythm_from else {
-            return 100;
-        };
-        let hour = (u64::from(from) * 1_000_000_000 + self.due_ns) / HOUR_NS % 24;
-        let hour = usize::try_from(hour).unwrap_or_default();
-        RHYTHM.get(hour).copied().unwrap_or(100)
+    /// Whether a product that is popular is wanted now: not always, when it is out of season.
+    pub(super) fn is_wanted(&self, product_id: i64, rng: &mut impl Rng) -> bool {
+        self.now_s()
+            .is_none_or(|now_s| rhythm::is_wanted(product_id, now_s, rng))
+    }
+
+    /// Where the clock stands, seconds since 1970, if there is a rhythm.
+    fn now_s(&self) -> Option<u64> {
+        Some(self.rate.rhythm_from? + self.due_ns / SECOND_NS)
     }
 }
 
@@ -102,18 +95,38 @@ mod tests {
         assert_eq!(changes_until(rate, 0, 40_000_000), 10);
     }
 
+    /// From a Monday on.
+    fn with_rhythm(from_s: u64) -> Rate {
+        const MONDAY: u64 = 4 * rhythm::DAY_S;
+        Rate {
+            changes_per_second: 100,
+            plans: 1,
+            rhythm_from: Some(MONDAY + from_s),
+        }
+    }
+
     #[test]
-    fn nights_are_quiet() {
-        let at = |hour: u32| {
-            let rate = Rate {
-                changes_per_second: 100,
-                plans: 1,
-                rhythm_from: Some(hour * 3_600),
-            };
-            changes_until(rate, 0, 60_000_000)
+    fn nights_and_mondays_are_quiet() {
+        let at = |day: u64, hour: u64| {
+            let from = day * rhythm::DAY_S + hour * rhythm::HOUR_S;
+            changes_until(with_rhythm(from), 0, 60_000_000)
         };
-        // A minute at a tenth, and at 1.9 times the rate; the last change is due a fraction early.
-        assert!(at(3).abs_diff(600) <= 1, "{}", at(3));
-        assert!(at(19).abs_diff(11_400) <= 1, "{}", at(19));
+        // A minute at a tenth and at 1.9 times the rate of a Monday and of a Saturday; the last change is due a
+        // fraction early.
+        for (day, hour, expected) in [(0, 3, 480), (0, 19, 9_120), (5, 3, 900), (5, 19, 17_100)] {
+            let found = at(day, hour);
+            assert!(found.abs_diff(expected) <= 1, "{day} {hour}: {found}");
+        }
+    }
+
+    #[test]
+    fn the_mean_of_a_week_is_the_rate() {
+        let week_s = 7 * rhythm::DAY_S;
+        let rate = Rate {
+            changes_per_second: 1,
+            ..with_rhythm(0)
+        };
+        let changes = u64::from(changes_until(rate, 0, week_s * 1_000_000));
+        assert!(changes.abs_diff(week_s) < week_s / 1_000, "{changes}");
     }
 }

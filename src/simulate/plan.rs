@@ -140,10 +140,7 @@ impl Plan {
         let again = self.rng.random_ratio(1, 4).then(|| self.any_past());
         let (customer_id, shelf) = match again.flatten() {
             Some((_, order)) => (order.customer_id, order.shelf),
-            None => (
-                *self.customers.choose(&mut self.rng)?,
-                self.popularity.sample(&mut self.rng),
-            ),
+            None => (*self.customers.choose(&mut self.rng)?, self.in_season()?),
         };
         let quantity = self.rng.random_range(1..=3);
         self.order(customer_id, shelf, quantity, None)
@@ -190,6 +187,14 @@ impl Plan {
             },
             stock: StockMove::of(pair, -quantity),
         })
+    }
+
+    /// A shelf of something that is popular now.
+    fn in_season(&mut self) -> Option<usize> {
+        let shelf = self.popularity.sample(&mut self.rng);
+        let product_id = self.shelves.get(shelf)?.pair.product_id;
+        let wanted = self.pace.is_wanted(product_id, &mut self.rng);
+        wanted.then_some(shelf)
     }
 
     /// An order's next step: towards delivery mostly.

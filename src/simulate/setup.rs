@@ -56,7 +56,13 @@ impl std::fmt::Display for Setup {
 }
 
 /// Creates what is missing of the shop, in one transaction. The past is drawn from the seed.
-pub async fn set_up(source: &Connection, size: Size, seed: u64) -> Result<Setup, Error> {
+/// With a rhythm, the past has that of hours, days and seasons, and is another one on another day.
+pub async fn set_up(
+    source: &Connection,
+    size: Size,
+    seed: u64,
+    rhythm: bool,
+) -> Result<Setup, Error> {
     let mut database = connect(source).await?;
     let now_us = load::now_us(&database).await?;
     let refused = |error| Error::statement("begin the set-up", error);
@@ -76,7 +82,9 @@ pub async fn set_up(source: &Connection, size: Size, seed: u64) -> Result<Setup,
     let found = counts(&transaction).await?;
     let empty = found.stores == 0;
     if empty {
-        fill(&transaction, size, seed, now_us).await?;
+        let opening_s = rhythm.then(|| now_us.unsigned_abs() / 1_000_000);
+        let past = history(size, seed, opening_s);
+        fill(&transaction, size, &past, now_us).await?;
     }
     run(&transaction, "add the shop's keys and indexes", REFERENCES).await?;
     let setup = Setup {
@@ -123,14 +131,13 @@ async fn counts(transaction: &Transaction<'_>) -> Result<Setup, Error> {
 async fn fill(
     transaction: &Transaction<'_>,
     size: Size,
-    seed: u64,
+    past: &History,
     now_us: i64,
 ) -> Result<(), Error> {
-    let past = history(size, seed);
     copy_goods(transaction, size).await?;
-    copy_customers(transaction, &past).await?;
-    copy_levels(transaction, &past, now_us).await?;
-    copy_orders(transaction, &past, now_us).await
+    copy_customers(transaction, past).await?;
+    copy_levels(transaction, past, now_us).await?;
+    copy_orders(transaction, past, now_us).await
 }
 
 async fn copy_goods(transaction: &Transaction<'_>, size: Size) -> Result<(), Error> {

@@ -225,9 +225,15 @@ impl Shoppers {
         Some(pair(store_id, self.any_product()?))
     }
 
+    /// Something that is popular, and in season.
     fn any_product(&mut self) -> Option<i64> {
-        let index = self.products.sample(&mut self.rng);
-        self.clientele.products.get(index).copied()
+        loop {
+            let index = self.products.sample(&mut self.rng);
+            let product_id = *self.clientele.products.get(index)?;
+            if self.pace.is_wanted(product_id, &mut self.rng) {
+                return Some(product_id);
+            }
+        }
     }
 
     fn within(&mut self, seconds: RangeInclusive<u64>, visit: Visit) {
@@ -278,10 +284,20 @@ mod tests {
     }
 
     fn acts(clientele: Clientele, seed: u64, per_second: u32, count: usize) -> Vec<Act> {
+        acts_from(None, clientele, seed, per_second, count)
+    }
+
+    fn acts_from(
+        rhythm_from: Option<u64>,
+        clientele: Clientele,
+        seed: u64,
+        per_second: u32,
+        count: usize,
+    ) -> Vec<Act> {
         let rate = Rate {
             changes_per_second: per_second,
             plans: 1,
-            rhythm_from: None,
+            rhythm_from,
         };
         let mut shoppers = Shoppers::new(clientele, Pace::new(rate, 0), seed).unwrap();
         (0..count).map(|_| shoppers.next()).collect()
@@ -347,6 +363,22 @@ mod tests {
         assert!(viewed(40) > 0);
         let entered = |id| acts.iter().filter(|act| act.store_id == id).count();
         assert!(entered(1) > entered(4), "{} and {}", entered(1), entered(4));
+    }
+
+    #[test]
+    fn shoppers_look_at_what_is_in_season() {
+        let mut everybody = clientele();
+        everybody.favourites.clear();
+        let viewed = |rhythm_from, group| {
+            let acts = acts_from(rhythm_from, everybody.clone(), 7, 3, 20_000);
+            let of_group = |act: &&Act| act.product_id.is_some_and(|id| id > 4 && id % 4 == group);
+            acts.iter().filter(of_group).count()
+        };
+        // In the first hours of a year, and without a rhythm.
+        let (best, worst) = (viewed(Some(0), 0), viewed(Some(0), 2));
+        assert!(best > 2 * worst, "{best} and {worst}");
+        let (best, worst) = (viewed(None, 0), viewed(None, 2));
+        assert!(best < 2 * worst, "{best} and {worst}");
     }
 
     /// More events than so few customers would make: visits get shorter, and none is skipped.

@@ -7,6 +7,10 @@ const PLANS: u32 = 2;
 const CHANGES_PER_SECOND: u32 = 2_000;
 
 fn plan(seed: u64) -> Plan {
+    plan_from(None, seed)
+}
+
+fn plan_from(rhythm_from: Option<u64>, seed: u64) -> Plan {
     let shelves = (1..=30).map(|product_id| Shelf {
         pair: Pair {
             store_id: 1,
@@ -33,7 +37,7 @@ fn plan(seed: u64) -> Plan {
     let rate = Rate {
         changes_per_second: CHANGES_PER_SECOND,
         plans: PLANS,
-        rhythm_from: None,
+        rhythm_from,
     };
     Plan::new(state, Pace::new(rate, 0), seed).unwrap()
 }
@@ -60,6 +64,24 @@ fn changes_come_at_the_rate() {
     let expected = f64::from(CHANGES_PER_SECOND / PLANS);
     assert!((rate - expected).abs() < 1.0, "{rate}");
     assert!(decisions.is_sorted_by_key(|d| d.due_us));
+}
+
+#[test]
+fn what_is_in_season_is_bought() {
+    let placed = |group: i64| {
+        // In the first minute of a year.
+        let mut plan = plan_from(Some(0), 5);
+        let planned = (0..20_000).map(|_| plan.next().operation);
+        let of_group = |operation: &Operation| {
+            let Operation::Place { order, .. } = operation else {
+                return false;
+            };
+            order.pair.product_id > 4 && order.pair.product_id % 4 == group
+        };
+        planned.filter(of_group).count()
+    };
+    let (best, worst) = (placed(0), placed(2));
+    assert!(best * 2 > worst * 3, "{best} and {worst}");
 }
 
 #[test]

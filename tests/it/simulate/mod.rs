@@ -146,6 +146,18 @@ async fn the_same_seed_gives_the_same_shop() {
 }
 
 #[tokio::test]
+async fn a_shop_with_a_rhythm_has_a_past_and_lives() {
+    let (database, config) = shop("rhythm").await;
+    let arguments = ["--rhythm", "--rate", "1000", "--seconds", "2"];
+    let summary = simulate(&[&arguments[..], &SMALL].concat(), &config);
+    assert!(summary["placed"].as_i64().unwrap() > 20, "{summary}");
+    let past = "select count(*) from orders where placed_at < now() - interval '1 day'";
+    assert!(number(&database, past).await > 100);
+    let to_come = "select count(*) from orders where placed_at > now()";
+    assert_eq!(number(&database, to_come).await, 0);
+}
+
+#[tokio::test]
 async fn a_modest_rate_is_held() {
     let (database, config) = shop("rate").await;
     set_up(&database, &config).await;
