@@ -1,7 +1,7 @@
 # Everything a newcomer needs. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix soak many volume bench fuzz console fmt lint clean install
+.PHONY: help demo test matrix soak acceptance many volume bench fuzz console fmt lint clean install
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,10 @@ soak: install ## Kill a snapshot of ROWS=20000000 rows ten times, and compare
 	TIDEWATER_TEST_SNAPSHOT_ROWS=$(or $(ROWS),20000000) scripts/with-servers \
 		cargo test --locked --release --test it -- --ignored --nocapture starts::soak
 
+acceptance: install ## Load the whole shop for SECONDS=300 while it is verified, then kill each role ten times under load
+	TIDEWATER_TEST_ACCEPTANCE_SECONDS=$(or $(SECONDS),300) scripts/with-servers \
+		cargo test --locked --release --test it -- --nocapture --test-threads=1 acceptance::
+
 many: install ## Read and stream TABLES=10000 tables through one topic, within the bound of memory
 	TIDEWATER_TEST_TABLES=$(or $(TABLES),10000) scripts/with-servers \
 		cargo test --locked --test it -- --ignored --nocapture bounds::many
@@ -33,7 +37,7 @@ volume: install ## Publish one transaction of ROWS=10000000 rows within the boun
 	TIDEWATER_TEST_TRANSACTION_ROWS=$(or $(ROWS),10000000) scripts/with-servers \
 		cargo test --locked --release --test it -- --ignored --nocapture faults::volume
 
-bench: install ## Measure; BENCH=drain|snapshot|latency|gateway|encode|decode|types for one of them
+bench: install ## Measure; BENCH=drain|snapshot|latency|gateway|aggregate|encode|decode|types for one of them
 	@scripts/bench $(BENCH)
 
 fuzz: ## Look for bytes that a parser does not survive; FUZZ_SECONDS=600 for each target

@@ -19,20 +19,26 @@ pub(crate) struct Source {
 impl Source {
     /// Creates database, table and publication.
     pub(crate) async fn create(server: &Connection, name: &str) -> Fallible<Source> {
+        let source = Source::create_with(server, name, include_str!("../orders.sql")).await?;
+        let publish = format!(
+            "alter table orders set (autovacuum_enabled = false); \
+             create publication {PUBLICATION} for table orders"
+        );
+        source.database.batch_execute(&publish).await?;
+        Ok(source)
+    }
+
+    /// Creates a database, and runs a script in it.
+    pub(crate) async fn create_with(
+        server: &Connection,
+        name: &str,
+        script: &str,
+    ) -> Fallible<Source> {
         let database = connect(server).await?;
-        database
-            .batch_execute(&format!("create database {name}"))
-            .await?;
+        let create = format!("create database {name}");
+        database.batch_execute(&create).await?;
         let database = connect(&server.clone().with_database(name)).await?;
-        database
-            .batch_execute(include_str!("../orders.sql"))
-            .await?;
-        database
-            .batch_execute(&format!(
-                "alter table orders set (autovacuum_enabled = false); \
-                 create publication {PUBLICATION} for table orders"
-            ))
-            .await?;
+        database.batch_execute(script).await?;
         Ok(Source {
             database,
             name: name.to_owned(),

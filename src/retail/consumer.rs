@@ -31,6 +31,8 @@ use crate::config::settings::{Kafka, Retail};
 
 /// How long one poll waits when no batch is open.
 const POLL: Duration = Duration::from_millis(50);
+/// How long one poll waits while an aged batch grows.
+const BUSY_POLL: Duration = Duration::from_millis(2);
 /// How often offsets past the last record (transaction markers) are stored when nothing else is.
 const IDLE_STORE: Duration = Duration::from_secs(1);
 /// How long brokers may be unable to tell a partition's ends, and the pause between two questions.
@@ -176,10 +178,10 @@ impl Poller {
             tracing::warn!("another consumer owns our partitions; joining the group again");
             self.join_again()?;
         }
-        let wait = self
-            .open
-            .since
-            .map_or(POLL, |since| self.linger.saturating_sub(since.elapsed()));
+        let wait = self.open.since.map_or(POLL, |since| {
+            let left = self.linger.saturating_sub(since.elapsed());
+            if left.is_zero() { BUSY_POLL } else { left }
+        });
         let idle = match self.consumer.poll(wait) {
             None => true,
             Some(Ok(message)) => {
@@ -242,12 +244,15 @@ impl Poller {
         }
     }
 
+    /// While the applier is busy and one more batch waits, an aged batch goes on growing: what it waits for
+    /// anyway makes the next transactions fewer and larger, and a key that changes often is written once.
     fn close_if_due(&mut self, idle: bool) -> Result<(), End> {
         let full = self.open.records >= self.records_max;
         let aged = self
             .open
             .since
-            .is_some_and(|since| since.elapsed() >= self.linger);
+            .is_some_and(|since| since.elapsed() >= self.linger)
+            && self.events.capacity() > 0;
         let nothing_open = self.open.since.is_none() && idle;
         let stale = nothing_open && self.sent_at.elapsed() >= IDLE_STORE;
         let answers = nothing_open && !self.pending.is_empty();

@@ -107,10 +107,10 @@ const EVALUATE_PAIRS: &str = "
     ), gone as (
         delete from promotion_eligibility e using pair k
         where e.store_id = k.store_id and e.product_id = k.product_id
-          and not exists (
-              select from eligible n
-              where n.rule_id = e.rule_id and n.customer_id = e.customer_id
-                and n.store_id = e.store_id and n.product_id = e.product_id)
+          -- Hashed, whatever the planner thinks of the rows that it cannot count: as an anti join it
+          -- becomes a loop within a loop.
+          and (e.rule_id, e.customer_id, e.store_id, e.product_id)
+              not in (select rule_id, customer_id, store_id, product_id from eligible)
     )
     insert into promotion_eligibility
         (rule_id, customer_id, store_id, product_id, cause, cause_position, since)
@@ -157,10 +157,10 @@ const EVALUATE_TUPLES: &str = "
         delete from promotion_eligibility e using tuple t
         where e.customer_id = t.customer_id and e.store_id = t.store_id
           and e.product_id = t.product_id
-          and not exists (
-              select from eligible n
-              where n.rule_id = e.rule_id and n.customer_id = e.customer_id
-                and n.store_id = e.store_id and n.product_id = e.product_id)
+          -- Hashed, whatever the planner thinks of the rows that it cannot count: as an anti join it
+          -- becomes a loop within a loop.
+          and (e.rule_id, e.customer_id, e.store_id, e.product_id)
+              not in (select rule_id, customer_id, store_id, product_id from eligible)
     ), born as (
         insert into promotion_eligibility
             (rule_id, customer_id, store_id, product_id, cause, cause_position, since)

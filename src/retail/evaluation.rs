@@ -223,7 +223,7 @@ impl<'a> Evaluation<'a> {
         tuples.sort_unstable();
         tuples.dedup();
         match self.standing.state() {
-            State::Issuing => self.issue(&tuples).await,
+            State::Issuing => self.issue(&tuples, touched).await,
             State::WarmingUp | State::Behind => Ok(0),
         }
     }

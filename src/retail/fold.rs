@@ -117,7 +117,8 @@ impl Fold {
                     .or_insert_with(|| Customer::new(*id, None));
                 let effect = customer.apply(columns.clone(), &change.stamp, &mut streamed);
                 if effect == Effect::Changed {
-                    self.touched.customer(*id, change.stamp.position);
+                    self.touched
+                        .customer(*id, change.stamp.position, change.stamp.at);
                 }
                 effect
             }
@@ -146,7 +147,7 @@ impl Fold {
         }
         let effect = stock.apply(on_hand, stamp, streamed, &mut self.hours);
         if effect == Effect::Changed {
-            self.touched.stock(pair, stamp.position);
+            self.touched.stock(pair, stamp.position, stamp.at);
         }
         effect
     }
@@ -169,7 +170,7 @@ impl Fold {
         if let Some(after) = &moved.after {
             self.sales.add(after);
         }
-        habit::touch(&moved, stamp.position, &mut self.touched);
+        habit::touch(&moved, stamp, &mut self.touched);
         effect
     }
 

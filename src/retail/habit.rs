@@ -3,15 +3,15 @@
 //! instances commit.
 
 use super::order::{Contribution, Moved};
+use super::sequence::Stamp;
 use super::touched::Touched;
-use crate::event::Position;
 
 /// Notes the pairs and tuples of an order that moved, on both sides.
-pub(super) fn touch(moved: &Moved, position: Position, touched: &mut Touched) {
+pub(super) fn touch(moved: &Moved, stamp: &Stamp, touched: &mut Touched) {
     for side in [moved.before, moved.after].into_iter().flatten() {
         let Contribution {
             customer_id, pair, ..
         } = side;
-        touched.order(customer_id, pair, position);
+        touched.order(customer_id, pair, stamp.position, stamp.at);
     }
 }

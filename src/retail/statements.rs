@@ -79,12 +79,20 @@ pub(super) struct Session {
     statements: Statements,
 }
 
+/// Statements are short, and are taken for long ones where the planner cannot count: compiling one takes a
+/// second, and running it a hundredth of that.
+const SETTINGS: &str = "set jit = off";
+
 impl Session {
     /// Logs in.
     pub(super) async fn connect(connection: &Connection) -> Result<Session, Error> {
         let database = connection::connect(connection)
             .await
             .map_err(Error::Connect)?;
+        database
+            .batch_execute(SETTINGS)
+            .await
+            .map_err(|error| Error::sink("set up the session", error))?;
         Ok(Session {
             database,
             statements: Statements::default(),

@@ -23,7 +23,7 @@ use super::evaluation::{Evaluation, Policy, RuleTuple, Standing, State};
 use super::promotion::redemption::settle;
 use super::statements::{Session, Statements, column, commit};
 use super::time::Timestamp;
-use super::touched::{Pair, Unsettled};
+use super::touched::{Pair, Touched, Unsettled};
 use crate::connection::Connection;
 use crate::telemetry;
 
@@ -198,7 +198,7 @@ impl Sweeper {
         evaluation
             .evaluate_pairs(&PairCauses::by_time(&pairs, &[]))
             .await?;
-        let issued = evaluation.issue(&candidates).await?;
+        let issued = evaluation.issue(&candidates, &Touched::default()).await?;
         commit(transaction).await?;
         Ok((candidates.len(), issued))
     }

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::time::Timestamp;
 use crate::event::Position;
 
 /// A (store, product).
@@ -55,6 +56,8 @@ pub struct Cause {
     pub kind: CauseKind,
     /// Where it stands in the source.
     pub position: Position,
+    /// Its commit time.
+    pub at: Timestamp,
 }
 
 /// Everything one batch touched. Of several changes to the same thing the one with the highest
@@ -76,22 +79,30 @@ impl Touched {
     }
 
     /// The pair's level changed.
-    pub fn stock(&mut self, pair: Pair, position: Position) {
+    pub fn stock(&mut self, pair: Pair, position: Position, at: Timestamp) {
         keep_latest(
             &mut self.pairs,
             pair,
             Cause {
                 kind: CauseKind::Stock,
                 position,
+                at,
             },
         );
     }
 
     /// An order of the pair changed; without a customer it is no habit.
-    pub fn order(&mut self, customer_id: Option<i64>, pair: Pair, position: Position) {
+    pub fn order(
+        &mut self,
+        customer_id: Option<i64>,
+        pair: Pair,
+        position: Position,
+        at: Timestamp,
+    ) {
         let cause = Cause {
             kind: CauseKind::Order,
             position,
+            at,
         };
         keep_latest(&mut self.pairs, pair, cause);
         if let Some(customer_id) = customer_id {
@@ -99,11 +110,24 @@ impl Touched {
         }
     }
 
+    /// When the change at that position had happened, if it touched this tuple here.
+    pub fn caused_at(&self, tuple: Tuple, position: Position) -> Option<Timestamp> {
+        let causes = [
+            self.pairs.get(&tuple.pair),
+            self.tuples.get(&tuple),
+            self.customers.get(&tuple.customer_id),
+        ];
+        let mut causes = causes.into_iter().flatten();
+        let cause = causes.find(|cause| cause.position == position);
+        cause.map(|cause| cause.at)
+    }
+
     /// The customer's row changed.
-    pub fn customer(&mut self, customer_id: i64, position: Position) {
+    pub fn customer(&mut self, customer_id: i64, position: Position, at: Timestamp) {
         let cause = Cause {
             kind: CauseKind::Tier,
             position,
+            at,
         };
         keep_latest(&mut self.customers, customer_id, cause);
     }
@@ -155,22 +179,25 @@ mod tests {
             product_id: 2,
         };
         let at = |ordinal| Position::new(1, Lsn(8), ordinal);
+        let time = Timestamp::from_micros(5);
         let mut touched = Touched::default();
-        touched.order(Some(7), pair, at(3));
-        touched.stock(pair, at(2));
+        touched.order(Some(7), pair, at(3), time);
+        touched.stock(pair, at(2), time);
         assert_eq!(
             touched.pairs[&pair],
             Cause {
                 kind: CauseKind::Order,
-                position: at(3)
+                position: at(3),
+                at: time
             }
         );
-        touched.stock(pair, at(4));
+        touched.stock(pair, at(4), time);
         assert_eq!(
             touched.pairs[&pair],
             Cause {
                 kind: CauseKind::Stock,
-                position: at(4)
+                position: at(4),
+                at: time
             }
         );
         assert_eq!(
@@ -181,7 +208,7 @@ mod tests {
                 .position,
             at(3)
         );
-        touched.order(None, pair, at(5));
+        touched.order(None, pair, at(5), time);
         assert_eq!(touched.tuples.len(), 1);
     }
 }

@@ -10,6 +10,7 @@ use super::super::evaluation::{Evaluation, Policy, RuleTuple, State};
 use super::super::statements::{Session, Statements, column, commit};
 use super::super::sweep::lock_pairs;
 use super::super::time::Timestamp;
+use super::super::touched::Touched;
 use super::record::ShopperEvent;
 use crate::connection::Connection;
 use crate::step::Steps;
@@ -57,7 +58,7 @@ impl Store {
                 let flipped = evaluation.write_conditions(&pairs).await?;
                 let causes = PairCauses::by_time(&flipped, &[]);
                 evaluation.evaluate_pairs(&causes).await?;
-                applied.issued = evaluation.issue(&tuples).await?;
+                applied.issued = evaluation.issue(&tuples, &Touched::default()).await?;
             }
         }
         steps.at("events.commit");

@@ -17,7 +17,8 @@ use super::super::code::promotion_id;
 use super::super::error::Error;
 use super::super::evaluation::{Evaluation, RuleTuple};
 use super::super::statements::column;
-use super::super::touched::Unsettled;
+use super::super::time::Timestamp;
+use super::super::touched::{Touched, Tuple, Unsettled};
 use super::{Candidate, Due, Event, Why, choose};
 use crate::telemetry;
 
@@ -136,33 +137,17 @@ const ISSUE: &str = "
     with new as materialized (
         select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[],
                              $5::bigint[], $6::integer[], $7::text[], $8::integer[],
-                             $9::timestamptz[], $10::jsonb[], $12::uuid[])
+                             $9::timestamptz[], $10::jsonb[], $12::uuid[], $14::timestamptz[])
             as n (promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
-                  discount_percent, valid_until, why, entry_id)
+                  discount_percent, valid_until, why, entry_id, caused_at)
     ), issued as (
         insert into promotion
             (promotion_id, rule_id, customer_id, store_id, product_id, cycle, code,
              discount_percent, issued_at, valid_until, source, caused_at)
         select n.promotion_id, n.rule_id, n.customer_id, n.store_id, n.product_id, n.cycle,
                n.code, n.discount_percent, $11, n.valid_until, $13,
-               coalesce((n.why -> 'event' ->> 'occurred_at')::timestamptz,
-                        i.effective_at, o.effective_at, m.effective_at, b.since)
+               coalesce((n.why -> 'event' ->> 'occurred_at')::timestamptz, n.caused_at, b.since)
         from new n
-        -- A tuple that was eligible before waited for something else.
-        left join promotion_eligibility e
-            on (e.rule_id, e.customer_id, e.store_id, e.product_id)
-             = (n.rule_id, n.customer_id, n.store_id, n.product_id)
-           and e.since = $11 and $13 = 'stream'
-        left join inventory_image i
-            on (i.store_id, i.product_id) = (e.store_id, e.product_id)
-           and e.cause = 'stock' and i.position = e.cause_position
-        left join customer_image m
-            on m.customer_id = e.customer_id
-           and e.cause = 'tier' and m.position = e.cause_position
-        left join lateral (
-            select max(o.effective_at) as effective_at from order_image o
-            where (o.store_id, o.product_id) = (e.store_id, e.product_id)
-              and o.position = e.cause_position) o on e.cause = 'order'
         -- Since when a code of the batch could have been there, if the night before could not have issued it.
         left join promotion_eligibility b
             on (b.rule_id, b.customer_id, b.store_id, b.product_id)
@@ -181,8 +166,9 @@ const ISSUE: &str = "
     returning promotion_id";
 
 impl Evaluation<'_> {
-    /// Issues codes for those of these tuples that may have one; says how many.
-    pub async fn issue(&self, tuples: &[RuleTuple]) -> Result<usize, Error> {
+    /// Issues codes for those of these tuples that may have one; says how many. `touched` is what made some
+    /// of them eligible just now.
+    pub async fn issue(&self, tuples: &[RuleTuple], touched: &Touched) -> Result<usize, Error> {
         // Most tuples wait for their cooldown: the lock is not taken for them.
         if tuples.is_empty() || self.candidates(tuples, 1).await?.is_empty() {
             return Ok(0);
@@ -193,7 +179,7 @@ impl Evaluation<'_> {
             let candidates = self.candidates(tuples, CANDIDATES_MAX).await?;
             let all = i64::try_from(candidates.len()).is_ok_and(|count| count < CANDIDATES_MAX);
             let chosen = choose(candidates);
-            self.write_promotions(Arm::Stream, &chosen).await?;
+            self.write_promotions(Arm::Stream, &chosen, touched).await?;
             issued += chosen.len();
             if all || chosen.is_empty() {
                 return Ok(issued);
@@ -226,7 +212,8 @@ impl Evaluation<'_> {
         let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
         let found = count(candidates.len());
         let chosen = choose(candidates);
-        self.write_promotions(Arm::Batch, &chosen).await?;
+        self.write_promotions(Arm::Batch, &chosen, &Touched::default())
+            .await?;
         Ok((found, count(chosen.len())))
     }
 
@@ -287,7 +274,12 @@ impl Evaluation<'_> {
         rows.iter().map(candidate).collect()
     }
 
-    async fn write_promotions(&self, source: Arm, chosen: &[Candidate]) -> Result<(), Error> {
+    async fn write_promotions(
+        &self,
+        source: Arm,
+        chosen: &[Candidate],
+        touched: &Touched,
+    ) -> Result<(), Error> {
         if chosen.is_empty() {
             return Ok(());
         }
@@ -302,6 +294,9 @@ impl Evaluation<'_> {
         let valid_until: Vec<_> = chosen.iter().map(|one| one.valid_until).collect();
         let why: Vec<Json<&Why>> = chosen.iter().map(|one| Json(&one.why)).collect();
         let entries: Vec<Option<Uuid>> = chosen.iter().map(Candidate::entry).collect();
+        // A tuple that was eligible before waited for something else: its cause is not among these.
+        let caused_at = chosen.iter().map(|one| caused_at(one, touched));
+        let caused_at: Vec<Option<Timestamp>> = caused_at.collect();
         let rows = self
             .query(
                 "issue codes",
@@ -320,6 +315,7 @@ impl Evaluation<'_> {
                     &self.standing.at,
                     &entries,
                     &source.name(),
+                    &caused_at,
                 ],
             )
             .await?;
@@ -380,6 +376,15 @@ fn columns(tuples: impl Iterator<Item = [i64; 4]>) -> [Vec<i64>; 4] {
         }
     }
     columns
+}
+
+/// When the change that made it eligible had happened.
+fn caused_at(candidate: &Candidate, touched: &Touched) -> Option<Timestamp> {
+    let position = candidate.why.cause_position.as_deref()?.parse().ok()?;
+    let RuleTuple {
+        customer_id, pair, ..
+    } = candidate.tuple;
+    touched.caused_at(Tuple { customer_id, pair }, position)
 }
 
 fn candidate(row: &Row) -> Result<Candidate, Error> {

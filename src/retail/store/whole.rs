@@ -149,7 +149,7 @@ impl Work<'_> {
             )
             .await?;
         for row in &rows {
-            touched.stock(pair(row)?, stamp.position);
+            touched.stock(pair(row)?, stamp.position, stamp.at);
         }
         Ok(())
     }
@@ -233,6 +233,7 @@ impl Work<'_> {
                 column(row, "customer_id")?,
                 pair(row)?,
                 whole.stamp.position,
+                whole.stamp.at,
             );
         }
         self.write_sales(&sales).await
@@ -273,7 +274,7 @@ impl Work<'_> {
             .await?;
         for row in &rows {
             if column(row, "present")? {
-                touched.customer(column(row, "customer_id")?, stamp.position);
+                touched.customer(column(row, "customer_id")?, stamp.position, stamp.at);
             }
         }
         Ok(())

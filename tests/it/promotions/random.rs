@@ -299,7 +299,7 @@ impl History<'_> {
                 self.run(&format!("select put_level({}, {}, {shown})", key.0, key.1))
                     .await;
                 self.shop.levels.insert(key, level);
-                touched.stock(pair, position);
+                touched.stock(pair, position, Timestamp::from_micros(self.now));
             }
             4..7 => {
                 let order = Order {
@@ -323,7 +323,12 @@ impl History<'_> {
                     sql_time(order.placed_at)
                 ))
                 .await;
-                touched.order(Some(order.customer), pair, position);
+                touched.order(
+                    Some(order.customer),
+                    pair,
+                    position,
+                    Timestamp::from_micros(self.now),
+                );
                 self.shop.orders.insert(id, order);
             }
             7 => {
@@ -342,7 +347,12 @@ impl History<'_> {
                     store_id: pair.0,
                     product_id: pair.1,
                 };
-                touched.order(Some(customer), pair, position);
+                touched.order(
+                    Some(customer),
+                    pair,
+                    position,
+                    Timestamp::from_micros(self.now),
+                );
             }
             _ => {
                 let id = self.rng.random_range(1..=4);
@@ -352,7 +362,7 @@ impl History<'_> {
                     contact: self.rng.random_bool(0.8),
                 };
                 self.write_customer(id, customer).await;
-                touched.customer(id, position);
+                touched.customer(id, position, Timestamp::from_micros(self.now));
             }
         }
     }

@@ -7,7 +7,7 @@ use tidewater::retail::eligibility::PairCauses;
 use tidewater::retail::evaluation::{Evaluation, Policy};
 use tidewater::retail::statements::Statements;
 use tidewater::retail::time::Timestamp;
-use tidewater::retail::touched::Pair;
+use tidewater::retail::touched::{Pair, Touched};
 use tokio_postgres::Transaction;
 
 use crate::model::micros;
@@ -165,7 +165,10 @@ pub(super) enum Question {
 
 async fn issue(evaluation: &Evaluation<'_>) {
     let tuples = evaluation.issuable(1_000).await.unwrap();
-    evaluation.issue(&tuples).await.unwrap();
+    evaluation
+        .issue(&tuples, &Touched::default())
+        .await
+        .unwrap();
 }
 
 pub(super) fn policy() -> Policy {
