@@ -10,7 +10,7 @@ use tidewater::verify::record::{Mark, Record as VerifyRecord};
 
 use crate::model::{self, Aggregates, Habit, History, Record, Sales, StockHour, random};
 
-const HISTORIES: u64 = 200;
+const HISTORIES: u64 = 2_000;
 const EVENTS: usize = 240;
 const PARTITIONS: usize = 3;
 

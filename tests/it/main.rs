@@ -23,6 +23,7 @@ mod consumers;
 mod corpora;
 mod evolution;
 mod faults;
+mod fold;
 mod gateway;
 mod histories;
 mod history;

@@ -22,7 +22,7 @@ use crate::histories::CASES;
 use crate::model::{Aggregates, History, Record, random};
 use crate::support::{self, until};
 
-const HISTORIES: u64 = 24;
+const HISTORIES: u64 = 100;
 /// Consumers at a time.
 const PARALLEL: usize = 4;
 const EVENTS: usize = 240;
