@@ -32,7 +32,13 @@ macro_rules! stream_facts {
     () => {
         "
             join promotion_condition c using (rule_id, store_id, product_id)
-            join purchase_habit h using (customer_id, store_id, product_id)
+            -- At most one, whatever the planner thinks of a table that was never analyzed: what follows is
+            -- asked once for each tuple, not once for each habit of its pair.
+            cross join lateral (
+                select h.last_at from purchase_habit h
+                where h.customer_id = e.customer_id and h.store_id = e.store_id
+                  and h.product_id = e.product_id
+                limit 1) h
             join customer_image m using (customer_id)"
     };
 }
