@@ -13,6 +13,7 @@
     reason = "tests, all of it: a scenario reads best in one piece, and fails by panicking"
 )]
 
+mod acceptance;
 mod adhoc;
 mod aggregate;
 mod batch;
