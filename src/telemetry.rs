@@ -185,6 +185,8 @@ pub const CODES_WITHDRAWN: &str = "tidewater_codes_withdrawn_total";
 pub const CODES_DISPATCHED: &str = "tidewater_codes_dispatched_total";
 /// Promotion codes whose time ran out.
 pub const CODES_EXPIRED: &str = "tidewater_codes_expired_total";
+/// Promotion codes that the ledger lacked after a restore, taken from the promotions topic.
+pub const CODES_RECOVERED: &str = "tidewater_codes_recovered_total";
 /// From the issue of a code to its acknowledgement by the promotions topic, seconds.
 pub const ISSUED_TO_DISPATCHED_SECONDS: &str = "tidewater_issued_to_dispatched_seconds";
 /// Codes that wait to be dispatched.

@@ -23,6 +23,7 @@ use super::error::Error;
 use super::evaluation::Policy;
 use super::fold::{Fold, Images, Keys, Streamed};
 use super::partition::{PartitionId, Topics};
+use super::recovery::Recovery;
 use super::sequence::{Origin, Stamp, admit_whole};
 use super::store::{Advance, Owned, Progress, Sink, Work};
 use super::time::Timestamp;
@@ -75,6 +76,8 @@ pub(super) struct Applier {
     policy: Arc<Policy>,
     /// Told of every commit that issued codes.
     issued: Arc<Notify>,
+    /// What is done on a new connection before a code is issued.
+    recovery: Recovery,
     steps: Steps,
     owner: Uuid,
     streamed: Streamed,
@@ -87,6 +90,7 @@ impl Applier {
         topics: Topics,
         retail: Retail,
         issued: Arc<Notify>,
+        recovery: Recovery,
         steps: Steps,
     ) -> Self {
         let owner = Uuid::new_v4();
@@ -97,6 +101,7 @@ impl Applier {
             policy: Arc::new(Policy::new(&retail)),
             retail,
             issued,
+            recovery,
             steps,
             owner,
             streamed: Streamed::new(),
@@ -146,7 +151,9 @@ impl Applier {
 
     async fn sink(&mut self) -> Result<&mut Sink, Error> {
         if self.sink.is_none() {
-            self.sink = Some(Sink::connect(&self.connection).await?);
+            let sink = Sink::connect(&self.connection).await?;
+            self.recovery.complete().await?;
+            self.sink = Some(sink);
         }
         self.sink.as_mut().ok_or(Error::Damaged {
             what: "no connection",

@@ -37,6 +37,7 @@ use self::outbox::{Outbox, Parcel};
 use super::backoff::{Backoff, Work, keep_at};
 use super::error::Error;
 use super::evaluation::Policy;
+use super::recovery::Recovery;
 use crate::config::settings::Kafka;
 use crate::connection::Connection;
 use crate::kafka::{self, Admin, Producer, TopicSpec};
@@ -59,6 +60,8 @@ pub(super) struct Dispatch {
     pub(super) kafka: Kafka,
     /// Who decides whether the state is fresh.
     pub(super) policy: Policy,
+    /// What is done on a new connection before a code is withdrawn or sent.
+    pub(super) recovery: Recovery,
     /// Told when codes were issued here.
     pub(super) issued: Arc<Notify>,
     /// Told when codes are out, for the webhook; `None` when none is configured.
@@ -91,6 +94,7 @@ impl Dispatch {
     async fn dispatch(&self, backoff: &mut Backoff) -> Result<(), Error> {
         let topic = self.ensure_topic().await?;
         let mut outbox = Outbox::connect(&self.connection, self.dispatched.is_some()).await?;
+        self.recovery.complete().await?;
         let mut channel = Channel::open(&self.kafka, &topic)?;
         loop {
             let waiting = outbox.waiting().await?;

@@ -162,6 +162,19 @@ pub enum Error {
         /// Why.
         source: Malformed,
     },
+    /// A record of the promotions topic is no code.
+    #[error(
+        "{topic}, partition {partition}, offset {offset}: this is no code as the dispatcher publishes it, and the ledger \
+         cannot be completed from it: who else writes to the topic?"
+    )]
+    Code {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: i32,
+        /// The record's offset.
+        offset: i64,
+    },
     /// A thread could not be started or has panicked.
     #[error("the {name} thread failed")]
     Thread {
@@ -211,6 +224,7 @@ impl Error {
             | Error::HistoryGone { .. }
             | Error::TopicRecreated { .. }
             | Error::Record { .. }
+            | Error::Code { .. }
             | Error::Thread { .. } => false,
         }
     }
@@ -235,9 +249,10 @@ impl Error {
             Error::Kafka { .. } => ExitCode::KafkaRefused,
             Error::KafkaUnreachable { .. } => ExitCode::KafkaUnreachable,
             Error::Repartitioned { .. } => ExitCode::TopicUnusable,
-            Error::HistoryGone { .. } | Error::TopicRecreated { .. } | Error::Record { .. } => {
-                ExitCode::TopicContent
-            }
+            Error::HistoryGone { .. }
+            | Error::TopicRecreated { .. }
+            | Error::Record { .. }
+            | Error::Code { .. } => ExitCode::TopicContent,
             Error::Thread { .. } => ExitCode::Failure,
         }
     }

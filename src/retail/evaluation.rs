@@ -180,8 +180,8 @@ impl RuleTuple {
 
 /// An evaluation under way. The row locks of every pair that it is asked about must be held.
 pub struct Evaluation<'a> {
-    transaction: &'a Transaction<'a>,
-    statements: &'a Statements,
+    pub(super) transaction: &'a Transaction<'a>,
+    pub(super) statements: &'a Statements,
     pub(super) policy: &'a Policy,
     pub(super) standing: Standing,
 }

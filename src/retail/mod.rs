@@ -43,6 +43,7 @@ pub mod partition;
 mod pending;
 pub mod promotion;
 mod rebuild;
+mod recovery;
 mod role;
 pub mod sales;
 pub mod sequence;

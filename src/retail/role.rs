@@ -31,6 +31,7 @@ use super::group::Shared;
 use super::heartbeat::Listener;
 use super::mapped;
 use super::partition::Topics;
+use super::recovery::Recovery;
 use super::store::Sink;
 use super::sweep::Sweep;
 use super::topics::await_topics;
@@ -77,59 +78,98 @@ pub async fn run(
     let Some(counts) = register(&kafka, settings, sink, &topics, &stop).await? else {
         return Ok(());
     };
-    let steps = |role| steps(settings, role);
     let issued = Arc::new(Notify::new());
     let retail = settings.retail.clone();
+    let recovery = Recovery::new(
+        sink.connection.clone(),
+        kafka.clone(),
+        settings.webhook.is_some(),
+    );
     let applier = Applier::new(
         sink.connection.clone(),
         topics.clone(),
         retail.clone(),
         Arc::clone(&issued),
-        steps(Role::Aggregate)?,
+        recovery.clone(),
+        steps(settings, Role::Aggregate)?,
     );
-    let policy = Policy::new(&retail);
-    let dispatched = Arc::new(Notify::new());
-    let webhook = webhook(settings, sink, &dispatched, health)?;
-    let dispatch = Dispatch {
-        connection: sink.connection.clone(),
-        kafka: kafka.clone(),
-        policy: policy.clone(),
-        issued: Arc::clone(&issued),
-        dispatched: webhook.is_some().then_some(dispatched),
-        steps: steps(Role::Dispatch)?,
-        stage: health.stage("retail.dispatch", STUCK_AFTER),
-    };
-    let events = Events {
-        connection: sink.connection.clone(),
-        kafka: kafka.clone(),
-        retail: retail.clone(),
-        policy: policy.clone(),
-        issued: Arc::clone(&issued),
-        steps: steps(Role::Events)?,
-        stage: health.stage("retail.events", STUCK_AFTER),
-    };
-    let sweep = Sweep {
-        connection: sink.connection.clone(),
-        policy,
-        issued,
-        stage: health.stage("retail.decide", SWEEP_STUCK_AFTER),
-    };
+    let codes = Codes::new(settings, &kafka, sink, &recovery, &issued, health)?;
     // One that ends, ends the others.
     let stop = stop.child_token();
     let mut tasks = JoinSet::new();
     let (ended, folded) = (stop.clone(), stage.clone());
     tasks.spawn(async move { fold(kafka, retail, topics, counts, applier, &folded, ended).await });
-    tasks.spawn(dispatch.run(stop.clone()));
-    tasks.spawn(events.run(stop.clone()));
-    if let Some(webhook) = webhook {
-        tasks.spawn(webhook.run(stop.clone()));
-    }
-    tasks.spawn(sweep.run(stop.clone()));
+    codes.start(&mut tasks, &stop);
     let result = join(tasks, &stop).await;
     if let Err(error) = &result {
         stage.failed(error);
     }
     result
+}
+
+/// What issues codes beside the folds, and brings them out.
+struct Codes {
+    dispatch: Dispatch,
+    events: Events,
+    webhook: Option<Webhook>,
+    sweep: Sweep,
+}
+
+impl Codes {
+    fn new(
+        settings: &Settings,
+        kafka: &Kafka,
+        sink: &settings::Sink,
+        recovery: &Recovery,
+        issued: &Arc<Notify>,
+        health: &Health,
+    ) -> Result<Codes, Error> {
+        let policy = Policy::new(&settings.retail);
+        let dispatched = Arc::new(Notify::new());
+        let webhook = webhook(settings, sink, &dispatched, health)?;
+        let dispatch = Dispatch {
+            connection: sink.connection.clone(),
+            kafka: kafka.clone(),
+            policy: policy.clone(),
+            recovery: recovery.clone(),
+            issued: Arc::clone(issued),
+            dispatched: webhook.is_some().then_some(dispatched),
+            steps: steps(settings, Role::Dispatch)?,
+            stage: health.stage("retail.dispatch", STUCK_AFTER),
+        };
+        let events = Events {
+            connection: sink.connection.clone(),
+            kafka: kafka.clone(),
+            retail: settings.retail.clone(),
+            policy: policy.clone(),
+            recovery: recovery.clone(),
+            issued: Arc::clone(issued),
+            steps: steps(settings, Role::Events)?,
+            stage: health.stage("retail.events", STUCK_AFTER),
+        };
+        let sweep = Sweep {
+            connection: sink.connection.clone(),
+            policy,
+            recovery: recovery.clone(),
+            issued: Arc::clone(issued),
+            stage: health.stage("retail.decide", SWEEP_STUCK_AFTER),
+        };
+        Ok(Codes {
+            dispatch,
+            events,
+            webhook,
+            sweep,
+        })
+    }
+
+    fn start(self, tasks: &mut JoinSet<Result<(), Error>>, stop: &CancellationToken) {
+        tasks.spawn(self.dispatch.run(stop.clone()));
+        tasks.spawn(self.events.run(stop.clone()));
+        if let Some(webhook) = self.webhook {
+            tasks.spawn(webhook.run(stop.clone()));
+        }
+        tasks.spawn(self.sweep.run(stop.clone()));
+    }
 }
 
 /// Checks what is mapped, waits for the topics and registers their partitions; `None` when it was stopped before.

@@ -11,6 +11,7 @@ mod issue;
 mod pipeline;
 mod random;
 mod redemption;
+mod restored;
 mod shop;
 mod sweep;
 mod webhook;

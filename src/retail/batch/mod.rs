@@ -21,6 +21,7 @@ use self::source::Reader;
 use self::store::Store;
 use super::arm::{Arm, buckets};
 use super::evaluation::Policy;
+use super::recovery::Recovery;
 use super::time::Timestamp;
 use crate::config::settings::Settings;
 
@@ -75,6 +76,12 @@ pub async fn run(settings: &Settings, options: &Options) -> Result<Summary, Erro
     } else if buckets.is_empty() {
         Codes::NoArm
     } else {
+        // What a restored sink lacks is in the topic; without [kafka] nothing was dispatched from here.
+        if let Some(kafka) = &settings.kafka {
+            let webhook = settings.webhook.is_some();
+            let recovery = Recovery::new(sink.connection.clone(), kafka.clone(), webhook);
+            recovery.complete().await?;
+        }
         store.issue(&plan).await?
     };
     Ok(Summary::new(&plan, &totals, codes, began.elapsed()))

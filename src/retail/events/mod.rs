@@ -26,6 +26,7 @@ use self::store::Store;
 use super::backoff::Backoff;
 use super::error::Error;
 use super::evaluation::Policy;
+use super::recovery::Recovery;
 use crate::config::settings::{Kafka, Retail};
 use crate::connection::Connection;
 use crate::kafka::{self, Admin, TopicSpec};
@@ -47,6 +48,8 @@ pub(super) struct Events {
     pub(super) retail: Retail,
     /// Who may have a code.
     pub(super) policy: Policy,
+    /// What is done on a new connection before a code is issued.
+    pub(super) recovery: Recovery,
     /// Told when codes were issued.
     pub(super) issued: Arc<Notify>,
     /// Crash tests.
@@ -125,9 +128,12 @@ impl Events {
 
     /// The connection that is there, or a new one.
     async fn open<'s>(&self, store: &'s mut Option<Store>) -> Result<&'s mut Store, Error> {
-        let open = match store.take() {
-            Some(open) => open,
-            None => Store::connect(&self.connection).await?,
+        let open = if let Some(open) = store.take() {
+            open
+        } else {
+            let open = Store::connect(&self.connection).await?;
+            self.recovery.complete().await?;
+            open
         };
         Ok(store.insert(open))
     }

@@ -8,15 +8,15 @@
 use std::collections::{HashMap, HashSet};
 
 use metrics::counter;
-use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
+use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
 use super::super::arm::{Arm, buckets};
 use super::super::code::promotion_id;
 use super::super::error::Error;
 use super::super::evaluation::{Evaluation, RuleTuple};
-use super::super::statements::column;
+use super::super::statements::{Statements, column};
 use super::super::time::Timestamp;
 use super::super::touched::{Touched, Tuple, Unsettled};
 use super::{Candidate, Due, Event, Why, choose};
@@ -179,7 +179,7 @@ impl Evaluation<'_> {
         if tuples.is_empty() || self.candidates(tuples, 1).await?.is_empty() {
             return Ok(0);
         }
-        self.lock_limits().await?;
+        lock_limits(self.transaction, self.statements).await?;
         let mut issued = 0;
         loop {
             let candidates = self.candidates(tuples, CANDIDATES_MAX).await?;
@@ -210,7 +210,7 @@ impl Evaluation<'_> {
             &buckets.start,
             &buckets.end,
         ];
-        self.lock_limits().await?;
+        lock_limits(self.transaction, self.statements).await?;
         let rows = self
             .query("find the batch's candidates", SQL, &parameters)
             .await?;
@@ -221,13 +221,6 @@ impl Evaluation<'_> {
         self.write_promotions(Arm::Batch, &chosen, &Touched::default())
             .await?;
         Ok((found, count(chosen.len())))
-    }
-
-    /// Nobody else counts or issues codes until this transaction ends.
-    async fn lock_limits(&self) -> Result<(), Error> {
-        const LOCK: &str = "select pg_advisory_xact_lock($1)";
-        self.query("lock the limits", LOCK, &[&ISSUE_LOCK]).await?;
-        Ok(())
     }
 
     /// Which tuples of the whole table may have a code now, first in the order of issue.
@@ -372,6 +365,18 @@ impl Evaluation<'_> {
             }
         }
     }
+}
+
+/// Nobody else counts or issues codes until this transaction ends.
+pub(in super::super) async fn lock_limits(
+    client: &impl GenericClient,
+    statements: &Statements,
+) -> Result<(), Error> {
+    const LOCK: &str = "select pg_advisory_xact_lock($1)";
+    statements
+        .query(client, "lock the limits", LOCK, &[&ISSUE_LOCK])
+        .await?;
+    Ok(())
 }
 
 fn columns(tuples: impl Iterator<Item = [i64; 4]>) -> [Vec<i64>; 4] {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::backoff::{Backoff, Work, keep_at};
 use super::super::error::Error;
 use super::super::evaluation::{Policy, State};
+use super::super::recovery::Recovery;
 use super::Sweeper;
 use crate::connection::Connection;
 use crate::telemetry::{self, Stage};
@@ -23,6 +24,8 @@ pub(in super::super) struct Sweep {
     pub(in super::super) connection: Connection,
     /// Who may have a code.
     pub(in super::super) policy: Policy,
+    /// What is done on a new connection before a code is issued.
+    pub(in super::super) recovery: Recovery,
     /// Told when codes were issued.
     pub(in super::super) issued: Arc<Notify>,
     /// Health.
@@ -53,10 +56,12 @@ async fn sweep(work: &Sweep, backoff: &mut Backoff) -> Result<(), Error> {
     let Sweep {
         connection,
         policy,
+        recovery,
         issued,
         stage,
     } = work;
     let mut sweeper = Sweeper::connect(connection, policy.clone()).await?;
+    recovery.complete().await?;
     stage.idle();
     while !sweeper.try_own().await? {
         tokio::time::sleep(TICK).await;

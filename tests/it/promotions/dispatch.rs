@@ -106,12 +106,10 @@ async fn a_change_of_stock_becomes_a_published_code_within_a_second() {
 }
 
 #[tokio::test]
-async fn a_code_that_was_sent_but_not_confirmed_is_sent_again_with_its_id() {
-    for (step, copies) in [
-        ("dispatch.send", 1),
-        ("dispatch.sent", 2),
-        ("dispatch.confirmed", 1),
-    ] {
+async fn a_code_is_on_the_topic_once_wherever_the_dispatcher_crashes() {
+    // One record after each: behind `dispatch.sent` the topic itself shows that the code is out, and who
+    // connects reads it before anything is sent again. A second record needs one that arrives after that.
+    for step in ["dispatch.send", "dispatch.sent", "dispatch.confirmed"] {
         let mut feed = Feed::open("resent", &format!("[debug]\ncrash_at = \"{step}\"")).await;
         let sink = sink(&feed).await;
         feed.one_eligible_tuple();
@@ -141,9 +139,10 @@ async fn a_code_that_was_sent_but_not_confirmed_is_sent_again_with_its_id() {
         .await;
         assert_eq!(count(&sink, "select count(*) from promotion").await, 1);
         let records = published(&feed);
-        assert_eq!(records.len(), copies, "after {step}");
-        let first = records.first().map(value).unwrap();
-        assert!(records.iter().all(|record| value(record) == first));
+        assert_eq!(records.len(), 1, "after {step}");
+        let sql = "select promotion_id::text from promotion";
+        let id: String = sink.query_one(sql, &[]).await.unwrap().get(0);
+        assert_eq!(value(&records[0])["promotion_id"], id);
     }
 }
 
