@@ -8,10 +8,67 @@
 )]
 
 use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Failure, LogFormat};
+
+/// Between two lines of progress where there is no terminal.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Steps between two looks at the clock.
+const PROGRESS_STEPS: u64 = 4_096;
+
+/// How far long work is: a bar with the time left where standard error is a terminal, and a log line every few seconds
+/// elsewhere. Gone when it is dropped.
+pub struct Progress {
+    bar: ProgressBar,
+    what: String,
+    total: u64,
+    told_at: Instant,
+    looked_at: u64,
+}
+
+impl Progress {
+    /// Begins; `what` names the work, and `total` is its length, in `unit`.
+    pub fn begin(what: &str, total: u64, unit: &str) -> Progress {
+        let template =
+            format!("{{msg}} {{bar:24}} {{human_pos}} of {{human_len}} {unit}, {{eta}} left");
+        // Elsewhere than on a terminal it draws nothing.
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_owned());
+        Progress {
+            bar,
+            what: what.to_owned(),
+            total,
+            told_at: Instant::now(),
+            looked_at: 0,
+        }
+    }
+
+    /// So much of it is done.
+    pub fn at(&mut self, done: u64) {
+        if done < self.looked_at + PROGRESS_STEPS {
+            return;
+        }
+        self.looked_at = done;
+        self.bar.set_position(done);
+        if self.bar.is_hidden() && self.told_at.elapsed() >= PROGRESS_INTERVAL {
+            self.told_at = Instant::now();
+            tracing::info!(done, of = self.total, "{}", self.what);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
 
 /// Sends log lines to standard error, in colour only on a terminal.
 pub fn log_to_stderr(filter: &str, format: LogFormat) {

@@ -10,6 +10,7 @@ use super::Error;
 use super::record::{Mark, Record};
 use crate::config::settings::Kafka;
 use crate::kafka::{self, Admin, Isolation, Reader};
+use crate::output::Progress;
 
 /// How long a broker may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,13 +54,25 @@ pub(super) fn read_between(
 ) -> Result<(), Error> {
     let starts: HashMap<i32, i64> = starts.iter().copied().collect();
     let mut reader = Reader::open(kafka, Isolation::Committed)?;
-    for (partition, end) in ends.iter().copied() {
-        let start = starts.get(&partition).copied().unwrap_or(0);
-        if end > start {
-            settle(&reader, topic, partition, end)?;
-            reader.assign(&[(topic, partition, start)])?;
-            read_partition(&reader, topic, partition, end, &mut each)?;
-        }
+    let ranges = ends.iter().map(|(partition, end)| {
+        let start = starts.get(partition).copied().unwrap_or(0);
+        (*partition, start, *end)
+    });
+    let ranges: Vec<_> = ranges.filter(|(_, start, end)| end > start).collect();
+    let length = |start: i64, end: i64| end.abs_diff(start);
+    let total = ranges.iter().map(|(_, start, end)| length(*start, *end));
+    let mut progress = Progress::begin(&format!("reading {topic}"), total.sum(), "offsets");
+    let mut before = 0;
+    for (partition, start, end) in ranges {
+        settle(&reader, topic, partition, end)?;
+        reader.assign(&[(topic, partition, start)])?;
+        read_partition(&reader, topic, partition, end, &mut |record: &Record<
+            '_,
+        >| {
+            progress.at(before + length(start, record.offset));
+            each(record)
+        })?;
+        before += length(start, end);
     }
     Ok(())
 }
