@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{Quiet, consumer_config};
@@ -146,6 +146,45 @@ impl Reader {
     /// The consumer, for reading that does not end at an offset.
     pub fn consumer(&self) -> &BaseConsumer<Quiet> {
         &self.consumer
+    }
+
+    /// Hands over every committed record of a partition from one offset up to, and not including, another;
+    /// what lies between may be markers of transactions. Gives up when nothing comes for `silence_max`.
+    pub fn read_range<E: From<Error>>(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        (start, end): (i64, i64),
+        silence_max: Duration,
+        mut each: impl FnMut(&BorrowedMessage<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.assign(&[(topic, partition, start)])?;
+        let mut deadline = Instant::now() + silence_max;
+        loop {
+            match self.consumer.poll(POLL) {
+                Some(Ok(message)) if message.offset() >= end => return Ok(()),
+                Some(Ok(message)) => {
+                    each(&message)?;
+                    if message.offset() + 1 == end {
+                        return Ok(());
+                    }
+                    deadline = Instant::now() + silence_max;
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(source)) => {
+                    let topic = topic.to_owned();
+                    return Err(Error::Read { topic, source }.into());
+                }
+                None if Instant::now() >= deadline => {
+                    let held_back = Error::HeldBack {
+                        topic: topic.to_owned(),
+                        timeout: silence_max,
+                    };
+                    return Err(held_back.into());
+                }
+                None => {}
+            }
+        }
     }
 
     /// Reads one partition from its start to the end it has when every transaction that is open now

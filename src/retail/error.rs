@@ -89,7 +89,7 @@ pub enum Error {
     },
     /// A promotion code cannot be published.
     #[error("cannot publish promotion codes")]
-    Publish(#[source] crate::kafka::Error),
+    Publish(#[from] crate::kafka::Error),
     /// The webhook cannot be used as it is configured.
     #[error("webhook: {problem}")]
     Webhook {

@@ -16,10 +16,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics::counter;
-use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
@@ -40,7 +39,6 @@ const RECORDS_MAX: usize = 500;
 /// How long a broker may take to answer, and how long a partition may give nothing.
 const ANSWER: Duration = Duration::from_secs(10);
 const SILENCE_MAX: Duration = Duration::from_mins(1);
-const POLL: Duration = Duration::from_millis(100);
 
 /// Completes the ledger; clones do so one after another.
 #[derive(Clone, Debug)]
@@ -336,16 +334,10 @@ fn read_topic(
     sender: &mpsc::Sender<Records>,
 ) -> Result<(), Error> {
     let topic = kafka::topics::promotions(&kafka.prefix);
-    let admin = Admin::new(kafka).map_err(Error::Publish)?;
-    let partitions = admin
-        .partitions(&topic)
-        .map_err(Error::Publish)?
-        .unwrap_or(0);
-    let mut reader = Reader::open(kafka, Isolation::Committed).map_err(Error::Publish)?;
+    let partitions = Admin::new(kafka)?.partitions(&topic)?.unwrap_or(0);
+    let mut reader = Reader::open(kafka, Isolation::Committed)?;
     for partition in 0..partitions {
-        let (first, end) = reader
-            .watermarks(&topic, partition, ANSWER)
-            .map_err(Error::Publish)?;
+        let (first, end) = reader.watermarks(&topic, partition, ANSWER)?;
         let known = checked.get(&partition).copied();
         // A topic that was made anew is another one.
         let start = known.filter(|known| *known <= end).unwrap_or(0);
@@ -359,107 +351,57 @@ fn read_topic(
                  retention.ms=-1 and cleanup.policy=delete"
             );
         }
-        if known == Some(end) {
-            continue;
-        }
-        let start = start.max(first);
-        let batch = Batch {
-            sender,
-            partition,
-            codes: Vec::new(),
-        };
-        if start < end {
-            reader
-                .assign(&[(&topic, partition, start)])
-                .map_err(Error::Publish)?;
-            read_partition(&reader, &topic, end, batch)?;
-        } else {
-            batch.send(end)?;
+        if known != Some(end) {
+            read_partition(
+                &mut reader,
+                &topic,
+                partition,
+                (start.max(first), end),
+                sender,
+            )?;
         }
     }
     Ok(())
 }
 
-/// The records that are being collected.
-struct Batch<'a> {
-    sender: &'a mpsc::Sender<Records>,
+/// Sends the records of a partition on, some at a time, and in the end that there are no more.
+fn read_partition(
+    reader: &mut Reader,
+    topic: &str,
     partition: i32,
-    codes: Vec<Value>,
-}
-
-impl<'a> Batch<'a> {
-    /// Sends it, and begins the next.
-    fn send(self, next_offset: i64) -> Result<Batch<'a>, Error> {
-        let Batch {
-            sender,
-            partition,
-            codes,
-        } = self;
+    (start, end): (i64, i64),
+    sender: &mpsc::Sender<Records>,
+) -> Result<(), Error> {
+    let send = |codes, next_offset| {
         let records = Records {
             partition,
             next_offset,
             codes,
         };
         // Nobody listens any more once taking records in has failed.
-        sender
-            .blocking_send(records)
-            .map_err(|_| Error::Thread { name: "recovery" })?;
-        Ok(Batch {
-            sender,
-            partition,
-            codes: Vec::new(),
-        })
-    }
-}
-
-fn read_partition(
-    reader: &Reader,
-    topic: &str,
-    end: i64,
-    mut batch: Batch<'_>,
-) -> Result<(), Error> {
-    let mut deadline = Instant::now() + SILENCE_MAX;
-    loop {
-        match reader.consumer().poll(POLL) {
-            Some(Ok(message)) => {
-                let offset = message.offset();
-                if let Some(value) = message.payload() {
-                    let sent_ms = message.timestamp().to_millis().unwrap_or_default();
-                    let code = code(value, sent_ms).ok_or_else(|| Error::Code {
-                        topic: topic.to_owned(),
-                        partition: batch.partition,
-                        offset,
-                    })?;
-                    batch.codes.push(code);
-                }
-                if offset + 1 >= end {
-                    batch.send(end)?;
-                    return Ok(());
-                }
-                if batch.codes.len() >= RECORDS_MAX {
-                    batch = batch.send(offset + 1)?;
-                }
-                deadline = Instant::now() + SILENCE_MAX;
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => {
-                batch.send(end)?;
-                return Ok(());
-            }
-            Some(Err(source)) => {
-                return Err(Error::Publish(kafka::Error::Read {
+        let sent = sender.blocking_send(records);
+        sent.map_err(|_| Error::Thread { name: "recovery" })
+    };
+    let mut codes = Vec::new();
+    if start < end {
+        reader.read_range(topic, partition, (start, end), SILENCE_MAX, |message| {
+            let offset = message.offset();
+            if let Some(value) = message.payload() {
+                let sent_ms = message.timestamp().to_millis().unwrap_or_default();
+                let code = code(value, sent_ms).ok_or_else(|| Error::Code {
                     topic: topic.to_owned(),
-                    source,
-                }));
+                    partition,
+                    offset,
+                })?;
+                codes.push(code);
             }
-            None if Instant::now() >= deadline => {
-                return Err(Error::Publish(kafka::Error::HeldBack {
-                    topic: topic.to_owned(),
-                    timeout: SILENCE_MAX,
-                }));
+            if codes.len() >= RECORDS_MAX {
+                send(std::mem::take(&mut codes), offset + 1)?;
             }
-            None => {}
-        }
+            Ok::<(), Error>(())
+        })?;
     }
+    send(codes, end)
 }
 
 /// The record as the statements take it: with its time and its text.

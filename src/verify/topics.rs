@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::Error;
@@ -65,12 +64,15 @@ pub(super) fn read_between(
     let mut before = 0;
     for (partition, start, end) in ranges {
         settle(&reader, topic, partition, end)?;
-        reader.assign(&[(topic, partition, start)])?;
-        read_partition(&reader, topic, partition, end, &mut |record: &Record<
-            '_,
-        >| {
-            progress.at(before + length(start, record.offset));
-            each(record)
+        reader.read_range(topic, partition, (start, end), SILENCE_MAX, |message| {
+            let offset = message.offset();
+            progress.at(before + length(start, offset));
+            hand_over(message, &mut each).map_err(|what| Error::Content {
+                topic: topic.to_owned(),
+                partition,
+                offset,
+                what,
+            })
         })?;
         before += length(start, end);
     }
@@ -101,54 +103,6 @@ fn settle(reader: &Reader, topic: &str, partition: i32, end: i64) -> Result<(), 
             .into());
         }
         std::thread::sleep(POLL);
-    }
-}
-
-fn read_partition(
-    reader: &Reader,
-    topic: &str,
-    partition: i32,
-    end: i64,
-    each: &mut impl FnMut(&Record<'_>) -> Result<(), String>,
-) -> Result<(), Error> {
-    let mut deadline = Instant::now() + SILENCE_MAX;
-    loop {
-        match reader.consumer().poll(POLL) {
-            Some(Ok(message)) if message.offset() >= end => return Ok(()),
-            Some(Ok(message)) => {
-                let offset = message.offset();
-                hand_over(&message, each).map_err(|what| {
-                    let topic = topic.to_owned();
-                    Error::Content {
-                        topic,
-                        partition,
-                        offset,
-                        what,
-                    }
-                })?;
-                if offset + 1 == end {
-                    return Ok(());
-                }
-                deadline = Instant::now() + SILENCE_MAX;
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
-            Some(Err(source)) => {
-                return Err(kafka::Error::Read {
-                    topic: topic.to_owned(),
-                    source,
-                }
-                .into());
-            }
-            None if Instant::now() >= deadline => {
-                let topic = topic.to_owned();
-                return Err(kafka::Error::HeldBack {
-                    topic,
-                    timeout: SILENCE_MAX,
-                }
-                .into());
-            }
-            None => {}
-        }
     }
 }
 
