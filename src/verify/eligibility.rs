@@ -50,7 +50,7 @@ pub(super) async fn verify(pass: &mut Pass<'_>, model: &Model) -> Result<(), Err
 }
 
 /// Whether every partition has passed the end of a complete snapshot.
-async fn warm(sink: &Client) -> Result<bool, Error> {
+pub(super) async fn warm(sink: &Client) -> Result<bool, Error> {
     let sql = "select coalesce(bool_and(snapshot_ended), false) from consumer_offset";
     let row = sink
         .query_one(sql, &[])

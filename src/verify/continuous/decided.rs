@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::derived::{begin, bounded, count, keys};
-use super::{Chunk, Range, SHOWN_MAX, Subject};
+use super::{Chunk, Decided, Range};
 use crate::connection::Database;
 use crate::verify::Error;
 use crate::verify::rows::query;
@@ -32,33 +32,17 @@ macro_rules! rules {
     };
 }
 
-macro_rules! in_range {
-    ($alias:literal) => {
-        concat!(
-            "(",
-            $alias,
-            ".store_id, ",
-            $alias,
-            ".product_id) > ($1::bigint, $2::bigint) and (",
-            $alias,
-            ".store_id, ",
-            $alias,
-            ".product_id) <= ($3::bigint, $4::bigint)"
-        )
-    };
-}
-
 const CONDITIONS: &str = concat!(
     "with ",
     rules!(),
     ", pair as materialized (
         select i.store_id, i.product_id from inventory_image i
         where i.on_hand is not null and ",
-    in_range!("i"),
+    in_range!("i."),
     "
         union
         select c.store_id, c.product_id from promotion_condition c where ",
-    in_range!("c"),
+    in_range!("c."),
     "
     ), level as materialized (
         select p.*, i.on_hand,
@@ -104,7 +88,7 @@ const ELIGIBILITY: &str = concat!(
         join customer_image k using (customer_id)
         cross join minute m
         where c.holds and k.present and k.tier = r.tier and ",
-    in_range!("h"),
+    in_range!("h."),
     "
     ), due as (
         select rule_id, customer_id, store_id, product_id, bool_and(often) as always
@@ -112,7 +96,7 @@ const ELIGIBILITY: &str = concat!(
     ), found as (
         select e.rule_id, e.customer_id, e.store_id, e.product_id, true as found
         from promotion_eligibility e where ",
-    in_range!("e"),
+    in_range!("e."),
     "
     )
     select format('rule_id=%s, customer_id=%s, store_id=%s, product_id=%s',
@@ -124,36 +108,27 @@ const ELIGIBILITY: &str = concat!(
 /// Compares the next rows.
 pub(super) async fn chunk(
     sink: &mut Database,
-    subject: Subject,
+    decided: Decided,
     range: Range,
     rows_max: i64,
 ) -> Result<Chunk, Error> {
-    let statement = if subject == Subject::Conditions {
-        CONDITIONS
-    } else {
-        ELIGIBILITY
+    let statement = match decided {
+        Decided::Conditions => CONDITIONS,
+        Decided::Eligibility => ELIGIBILITY,
     };
     let transaction = begin(sink).await?;
-    let range = bounded(&transaction, subject, range, rows_max).await?;
-    let rows = count(&transaction, subject, &range).await?;
-    let mut wrong = keys(&transaction, statement, &range, &[]).await?;
+    let range = bounded(&transaction, decided.table(), range, rows_max).await?;
+    let rows = count(&transaction, decided.table(), &range).await?;
+    let mut wrong = keys(&transaction, statement, &range).await?;
     drop(transaction);
     if !wrong.is_empty() {
         await_sweep(sink).await?;
         let transaction = begin(sink).await?;
-        let still: HashSet<String> = keys(&transaction, statement, &range, &[])
-            .await?
-            .into_iter()
-            .collect();
+        let still = keys(&transaction, statement, &range).await?;
+        let still: HashSet<String> = still.into_iter().collect();
         wrong.retain(|key| still.contains(key));
     }
-    Ok(Chunk {
-        rows,
-        moving: 0,
-        differences: wrong.len() as u64,
-        shown: wrong.into_iter().take(SHOWN_MAX).collect(),
-        end: range.end(),
-    })
+    Ok(Chunk::of(&range, rows, wrong))
 }
 
 /// Waits until everything was decided as of a minute that begins after now.

@@ -3,20 +3,11 @@
 //! The statements give the keys that differ; both sides are of one snapshot.
 
 use tokio_postgres::Transaction;
-use tokio_postgres::types::ToSql;
 
-use super::{Chunk, Range, SHOWN_MAX, Subject};
+use super::{Chunk, Derived, Range};
 use crate::connection::Database;
 use crate::verify::Error;
 use crate::verify::rows::query;
-
-/// The range of the statement's parameters.
-macro_rules! in_range {
-    () => {
-        "(store_id, product_id) > ($1::bigint, $2::bigint)
-         and (store_id, product_id) <= ($3::bigint, $4::bigint)"
-    };
-}
 
 /// Two branches, since orders that are cancelled are in an index of their own.
 const SALES: &str = concat!(
@@ -24,12 +15,12 @@ const SALES: &str = concat!(
     with counted as (
         select store_id, product_id, counted_at, quantity, unit_price::numeric as price, false as cancelled
         from order_image where counted_at is not null and not cancelled and ",
-    in_range!(),
+    in_range!(""),
     "
         union all
         select store_id, product_id, counted_at, quantity, unit_price::numeric, true
         from order_image where counted_at is not null and cancelled and ",
-    in_range!(),
+    in_range!(""),
     "
     ), expected as (
         select store_id, product_id, date_trunc('hour', counted_at, 'UTC') as hour,
@@ -42,7 +33,7 @@ const SALES: &str = concat!(
         from counted group by 1, 2, 3
     ), found as (
         select * from sales_hourly where ",
-    in_range!(),
+    in_range!(""),
     "
     )
     select format('store_id=%s, product_id=%s, hour=%s', store_id, product_id, hour) as key
@@ -59,12 +50,12 @@ const HABITS: &str = concat!(
                min(counted_at) as first_at, max(counted_at) as last_at
         from order_image
         where counted_at is not null and not cancelled and customer_id is not null and ",
-    in_range!(),
+    in_range!(""),
     "
         group by 1, 2, 3
     ), found as (
         select * from purchase_habit where ",
-    in_range!(),
+    in_range!(""),
     "
     )
     select format('customer_id=%s, store_id=%s, product_id=%s', customer_id, store_id, product_id) as key
@@ -80,7 +71,7 @@ const HOURS: &str = concat!(
         select store_id, product_id, hour, opening, closing, last_change_at,
                lag(closing) over pair as before, lead(hour) over pair is null as is_last
         from inventory_hourly where ",
-    in_range!(),
+    in_range!(""),
     "
         window pair as (partition by store_id, product_id order by hour)
     ), last as (
@@ -88,7 +79,7 @@ const HOURS: &str = concat!(
     ), level as (
         select store_id, product_id, on_hand, changed_at
         from inventory_image where changed_at is not null and ",
-    in_range!(),
+    in_range!(""),
     "
     )
     select format('store_id=%s, product_id=%s, hour=%s', store_id, product_id, hour) as key
@@ -102,31 +93,20 @@ const HOURS: &str = concat!(
 /// Compares the next rows.
 pub(super) async fn chunk(
     sink: &mut Database,
-    subject: Subject,
+    derived: Derived,
     range: Range,
     rows_max: i64,
 ) -> Result<Chunk, Error> {
-    let statement = match subject {
-        Subject::Sales => SALES,
-        Subject::Habits => HABITS,
-        Subject::Inventory
-        | Subject::Orders
-        | Subject::Customers
-        | Subject::Hours
-        | Subject::Conditions
-        | Subject::Eligibility => HOURS,
+    let statement = match derived {
+        Derived::Hours => HOURS,
+        Derived::Sales => SALES,
+        Derived::Habits => HABITS,
     };
     let transaction = begin(sink).await?;
-    let range = bounded(&transaction, subject, range, rows_max).await?;
-    let rows = count(&transaction, subject, &range).await?;
-    let keys = keys(&transaction, statement, &range, &[]).await?;
-    Ok(Chunk {
-        rows,
-        moving: 0,
-        differences: keys.len() as u64,
-        shown: keys.into_iter().take(SHOWN_MAX).collect(),
-        end: range.end(),
-    })
+    let range = bounded(&transaction, derived.table(), range, rows_max).await?;
+    let rows = count(&transaction, derived.table(), &range).await?;
+    let wrong = keys(&transaction, statement, &range).await?;
+    Ok(Chunk::of(&range, rows, wrong))
 }
 
 /// A snapshot of the sink.
@@ -142,15 +122,14 @@ pub(super) async fn begin(sink: &mut Database) -> Result<Transaction<'_>, Error>
 /// The range up to the pair in which its rows become more than `rows_max`.
 pub(super) async fn bounded(
     sink: &Transaction<'_>,
-    subject: Subject,
+    table: &str,
     mut range: Range,
     rows_max: i64,
 ) -> Result<Range, Error> {
     let sql = format!(
-        "select store_id, product_id from {}
+        "select store_id, product_id from {table}
          where (store_id, product_id) > ($1::bigint, $2::bigint)
-         order by store_id, product_id offset $3 limit 1",
-        subject.table()
+         order by store_id, product_id offset $3 limit 1"
     );
     let [store, product] = parts(&range.above);
     let row = sink
@@ -166,12 +145,12 @@ pub(super) async fn bounded(
 /// How many rows the table has in the range.
 pub(super) async fn count(
     sink: &Transaction<'_>,
-    subject: Subject,
+    table: &str,
     range: &Range,
 ) -> Result<u64, Error> {
     let sql = format!(
-        concat!("select count(*) from {} where ", in_range!()),
-        subject.table()
+        concat!("select count(*) from {} where ", in_range!("")),
+        table
     );
     let [above_store, above_product] = parts(&range.above);
     let [store, product] = parts(&range.upto);
@@ -182,20 +161,16 @@ pub(super) async fn count(
     Ok(row.get::<_, i64>(0).unsigned_abs())
 }
 
-/// The keys that a statement finds in the range; `more` are its parameters from the fifth on.
+/// The keys that a statement finds in the range.
 pub(super) async fn keys(
     sink: &Transaction<'_>,
     statement: &str,
     range: &Range,
-    more: &[&(dyn ToSql + Sync)],
 ) -> Result<Vec<String>, Error> {
     let [above_store, above_product] = parts(&range.above);
     let [store, product] = parts(&range.upto);
-    let mut parameters: Vec<&(dyn ToSql + Sync)> =
-        vec![&above_store, &above_product, &store, &product];
-    parameters.extend(more);
     let rows = sink
-        .query(statement, &parameters)
+        .query(statement, &[&above_store, &above_product, &store, &product])
         .await
         .map_err(query("comparing a chunk"))?;
     Ok(rows.iter().map(|row| row.get("key")).collect())

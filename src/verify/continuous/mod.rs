@@ -13,6 +13,23 @@
 //! One instance verifies at a time, the one that holds an advisory lock in the sink. How far a pass is stands in
 //! the sink's table `verification`, so that another one, and a restart, goes on with it.
 
+/// The range of a statement's first four parameters; the alias of its table with a dot, if it needs one.
+macro_rules! in_range {
+    ($alias:literal) => {
+        concat!(
+            "(",
+            $alias,
+            "store_id, ",
+            $alias,
+            "product_id) > ($1::bigint, $2::bigint) and (",
+            $alias,
+            "store_id, ",
+            $alias,
+            "product_id) <= ($3::bigint, $4::bigint)"
+        )
+    };
+}
+
 mod decided;
 mod derived;
 mod origin;
@@ -26,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::pass::Pass;
 use super::Error;
+use super::eligibility::warm;
 use super::rows::query;
 use crate::config::settings::Settings;
 use crate::connection::{self, Database};
@@ -42,21 +60,35 @@ const STUCK_AFTER: Duration = Duration::from_mins(10);
 /// Keys of differences that a chunk tells of; the rest is counted.
 const SHOWN_MAX: usize = 10;
 
-/// What a pass goes through, in this order.
+/// What a pass goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Subject {
-    /// The source's stock levels, and their images.
+    /// Rows of the source, and the sink's images of them.
+    Image(Image),
+    /// What the sink derives from its images.
+    Derived(Derived),
+    /// What it decides by the rules.
+    Decided(Decided),
+}
+
+/// Images of a table of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Image {
     Inventory,
-    /// The source's orders, and their images.
     Orders,
-    /// The source's customers, and their images.
     Customers,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Derived {
     /// That each hour of stock begins where the one before has ended, and the last ends at the level.
     Hours,
-    /// Hourly sales, from the images of orders.
     Sales,
-    /// Habits, from the images of orders.
     Habits,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decided {
     /// The stock side of every rule.
     Conditions,
     /// Who is eligible.
@@ -64,35 +96,32 @@ enum Subject {
 }
 
 impl Subject {
+    /// In the order of a pass.
     const ALL: [Subject; 8] = [
-        Subject::Inventory,
-        Subject::Orders,
-        Subject::Customers,
-        Subject::Hours,
-        Subject::Sales,
-        Subject::Habits,
-        Subject::Conditions,
-        Subject::Eligibility,
+        Subject::Image(Image::Inventory),
+        Subject::Image(Image::Orders),
+        Subject::Image(Image::Customers),
+        Subject::Derived(Derived::Hours),
+        Subject::Derived(Derived::Sales),
+        Subject::Derived(Derived::Habits),
+        Subject::Decided(Decided::Conditions),
+        Subject::Decided(Decided::Eligibility),
     ];
 
     /// The sink's table.
     fn table(self) -> &'static str {
         match self {
-            Subject::Inventory => "inventory_image",
-            Subject::Orders => "order_image",
-            Subject::Customers => "customer_image",
-            Subject::Hours => "inventory_hourly",
-            Subject::Sales => "sales_hourly",
-            Subject::Habits => "purchase_habit",
-            Subject::Conditions => "promotion_condition",
-            Subject::Eligibility => "promotion_eligibility",
+            Subject::Image(image) => image.table(),
+            Subject::Derived(derived) => derived.table(),
+            Subject::Decided(decided) => decided.table(),
         }
     }
 
     fn named(table: &str) -> Subject {
+        let [first, ..] = Subject::ALL;
         let mut all = Subject::ALL.into_iter();
         all.find(|subject| subject.table() == table)
-            .unwrap_or(Subject::Inventory)
+            .unwrap_or(first)
     }
 
     fn next(self) -> Option<Subject> {
@@ -103,13 +132,37 @@ impl Subject {
     /// How many columns its chunks are bounded by.
     fn parts(self) -> usize {
         match self {
-            Subject::Orders | Subject::Customers => 1,
-            Subject::Inventory
-            | Subject::Hours
-            | Subject::Sales
-            | Subject::Habits
-            | Subject::Conditions
-            | Subject::Eligibility => 2,
+            Subject::Image(Image::Orders | Image::Customers) => 1,
+            Subject::Image(Image::Inventory) | Subject::Derived(_) | Subject::Decided(_) => 2,
+        }
+    }
+}
+
+impl Image {
+    fn table(self) -> &'static str {
+        match self {
+            Image::Inventory => "inventory_image",
+            Image::Orders => "order_image",
+            Image::Customers => "customer_image",
+        }
+    }
+}
+
+impl Derived {
+    fn table(self) -> &'static str {
+        match self {
+            Derived::Hours => "inventory_hourly",
+            Derived::Sales => "sales_hourly",
+            Derived::Habits => "purchase_habit",
+        }
+    }
+}
+
+impl Decided {
+    fn table(self) -> &'static str {
+        match self {
+            Decided::Conditions => "promotion_condition",
+            Decided::Eligibility => "promotion_eligibility",
         }
     }
 }
@@ -158,6 +211,19 @@ struct Chunk {
 }
 
 impl Chunk {
+    /// Of a range with so many rows, of which those with these keys differ.
+    fn of(range: &Range, rows: u64, wrong: Vec<String>) -> Chunk {
+        let mut chunk = Chunk {
+            rows,
+            end: range.end(),
+            ..Chunk::default()
+        };
+        for key in wrong {
+            chunk.differs(key);
+        }
+        chunk
+    }
+
     /// Counts a row that differs.
     fn differs(&mut self, key: String) {
         self.differences += 1;
@@ -215,17 +281,7 @@ pub async fn run(
 
 /// Verifies chunk after chunk on one connection, until it breaks.
 async fn watch(mut sink: Database, settings: &Settings, stage: &Stage) -> Result<(), Error> {
-    const OWN: &str = "select pg_try_advisory_lock($1)";
-    const WARM: &str = "select coalesce(bool_and(snapshot_ended), false) from consumer_offset";
-    let ask = async |sql: &str, parameter: Option<&i64>| {
-        let row = match parameter {
-            Some(parameter) => sink.query_one(sql, &[parameter]).await,
-            None => sink.query_one(sql, &[]).await,
-        };
-        let row = row.map_err(query("asking for the verification"))?;
-        Ok::<bool, Error>(row.get(0))
-    };
-    while !ask(OWN, Some(&VERIFY_LOCK)).await? || !ask(WARM, None).await? {
+    while !own(&sink).await? || !warm(&sink).await? {
         tokio::time::sleep(TICK).await;
     }
     let per_minute = settings.verify.chunks_per_minute;
@@ -256,6 +312,13 @@ async fn watch(mut sink: Database, settings: &Settings, stage: &Stage) -> Result
     }
 }
 
+/// Whether this is the instance that verifies.
+async fn own(sink: &Database) -> Result<bool, Error> {
+    const SQL: &str = "select pg_try_advisory_lock($1)";
+    let row = sink.query_one(SQL, &[&VERIFY_LOCK]).await;
+    Ok(row.map_err(query("asking for the verification"))?.get(0))
+}
+
 fn seconds_now() -> f64 {
     jiff::Timestamp::now().as_microsecond() as f64 / 1e6
 }
@@ -269,26 +332,20 @@ async fn chunk(
     let range = Range::above(after, subject.parts());
     let rows_max = settings.verify.chunk_rows;
     match subject {
-        Subject::Inventory | Subject::Orders | Subject::Customers => {
-            match (&settings.source, &settings.kafka) {
-                (Some(source), Some(kafka)) => {
-                    let context = origin::Context {
-                        source,
-                        kafka,
-                        settings,
-                    };
-                    Box::pin(origin::chunk(sink, context, subject, range)).await
-                }
-                // A sink that is verified by itself.
-                _ => Ok(Chunk::default()),
+        Subject::Image(image) => match (&settings.source, &settings.kafka) {
+            (Some(source), Some(kafka)) => {
+                let context = origin::Context {
+                    source,
+                    kafka,
+                    settings,
+                };
+                Box::pin(origin::chunk(sink, context, image, range)).await
             }
-        }
-        Subject::Hours | Subject::Sales | Subject::Habits => {
-            derived::chunk(sink, subject, range, rows_max).await
-        }
-        Subject::Conditions | Subject::Eligibility => {
-            decided::chunk(sink, subject, range, rows_max).await
-        }
+            // A sink that is verified by itself.
+            _ => Ok(Chunk::default()),
+        },
+        Subject::Derived(derived) => derived::chunk(sink, derived, range, rows_max).await,
+        Subject::Decided(decided) => decided::chunk(sink, decided, range, rows_max).await,
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
-use super::{Chunk, Range, Subject};
+use super::{Chunk, Image, Range};
 use crate::config::mapping::MappedTable;
 use crate::config::settings::{Kafka, Settings, Source};
 use crate::connection::{self, Database, quote_identifier};
@@ -61,8 +61,8 @@ struct Column {
     null: Option<&'static str>,
 }
 
-/// An image: whether its row is present, the columns, and the position that they are of.
-struct Image {
+/// An image's row: whether it is present, the columns, and the position that they are of.
+struct ImageRow {
     present: bool,
     columns: Vec<Option<String>>,
     position: Position,
@@ -74,12 +74,12 @@ type Rows<V> = BTreeMap<Vec<i64>, V>;
 pub(super) async fn chunk(
     sink: &Client,
     context: Context<'_>,
-    subject: Subject,
+    image: Image,
     mut range: Range,
 ) -> Result<Chunk, Error> {
     let Context { source, kafka, .. } = context;
     let guard = begin(source).await?;
-    let layout = Layout::of(&guard, context, subject).await?;
+    let layout = Layout::of(&guard, context, image).await?;
     let last = context.settings.verify.chunk_rows - 1;
     let end = layout.end(sink, layout.image, &range, last).await;
     let ends = [
@@ -173,17 +173,12 @@ async fn await_applied(sink: &Client, kafka: &Kafka, topic: &str) -> Result<(), 
 impl Layout {
     /// Looks at the source's table. A column that is not captured as it is, or is not of the type that the image has,
     /// is left out.
-    async fn of(guard: &Client, context: Context<'_>, subject: Subject) -> Result<Layout, Error> {
+    async fn of(guard: &Client, context: Context<'_>, image: Image) -> Result<Layout, Error> {
         let mapping = &context.settings.retail.mapping;
-        let (mapped, key, present): (_, &'static [&'static str], _) = match subject {
-            Subject::Orders => (&mapping.orders, &["order_id"], "present"),
-            Subject::Customers => (&mapping.customers, &["customer_id"], "present"),
-            Subject::Inventory
-            | Subject::Hours
-            | Subject::Sales
-            | Subject::Habits
-            | Subject::Conditions
-            | Subject::Eligibility => (&mapping.inventory, &["store_id", "product_id"], LEVEL),
+        let (mapped, key, present): (_, &'static [&'static str], _) = match image {
+            Image::Inventory => (&mapping.inventory, &["store_id", "product_id"], LEVEL),
+            Image::Orders => (&mapping.orders, &["order_id"], "present"),
+            Image::Customers => (&mapping.customers, &["customer_id"], "present"),
         };
         let name = TableName {
             schema: mapped.schema.clone(),
@@ -201,7 +196,7 @@ impl Layout {
                 table: name.to_string(),
             });
         };
-        let columns = columns(subject, mapped, &table);
+        let columns = columns(image, mapped, &table);
         let named = key
             .iter()
             .copied()
@@ -213,7 +208,7 @@ impl Layout {
             })
             .collect();
         Ok(Layout {
-            image: subject.table(),
+            image: image.table(),
             key,
             present,
             columns,
@@ -304,7 +299,7 @@ impl Layout {
             .collect())
     }
 
-    async fn read_images(&self, sink: &Client, range: &Range) -> Result<Rows<Image>, Error> {
+    async fn read_images(&self, sink: &Client, range: &Range) -> Result<Rows<ImageRow>, Error> {
         let sql = format!(
             "select {}{}, position, {} from {} where {}",
             self.key.join(", "),
@@ -320,7 +315,7 @@ impl Layout {
         let end = self.key.len() + self.columns.len();
         let image = |row: &Row| {
             let position: &str = row.get(end);
-            let image = Image {
+            let image = ImageRow {
                 present: row.get(end + 1),
                 columns: (self.key.len()..end).map(|index| row.get(index)).collect(),
                 position: position.parse().unwrap_or_default(),
@@ -330,7 +325,7 @@ impl Layout {
         Ok(rows.iter().map(image).collect())
     }
 
-    fn same(&self, expected: Option<&Vec<Option<String>>>, found: Option<&Image>) -> bool {
+    fn same(&self, expected: Option<&Vec<Option<String>>>, found: Option<&ImageRow>) -> bool {
         let found = found.filter(|image| image.present);
         let (Some(expected), Some(found)) = (expected, found) else {
             // A level that is null is no level.
@@ -376,9 +371,9 @@ impl Column {
 const LEVEL: &str = "on_hand is not null";
 
 /// The columns that can be compared: captured as they are, and of a type whose text the image has.
-fn columns(subject: Subject, mapped: &MappedTable, table: &Table) -> Vec<Column> {
-    let named: &[&'static str] = match subject {
-        Subject::Orders => &[
+fn columns(image: Image, mapped: &MappedTable, table: &Table) -> Vec<Column> {
+    let named: &[&'static str] = match image {
+        Image::Orders => &[
             "customer_id",
             "store_id",
             "product_id",
@@ -388,13 +383,8 @@ fn columns(subject: Subject, mapped: &MappedTable, table: &Table) -> Vec<Column>
             "promotion_code",
             "placed_at",
         ],
-        Subject::Customers => &["tier", "contact_allowed"],
-        Subject::Inventory
-        | Subject::Hours
-        | Subject::Sales
-        | Subject::Habits
-        | Subject::Conditions
-        | Subject::Eligibility => &["on_hand"],
+        Image::Customers => &["tier", "contact_allowed"],
+        Image::Inventory => &["on_hand"],
     };
     let column = |name: &'static str| {
         let owners = mapped.column(name)?;

@@ -103,7 +103,13 @@ async fn passes_cover_every_row_and_find_what_is_wrong() {
         sink.query_one(waiting, &[]).await.unwrap().get(0)
     })
     .await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    let asks = "select count(*) > 0 from pg_stat_activity
+                where datname = current_database()
+                  and query like 'select partition, next_offset from consumer_offset where topic%'";
+    until("the verifier to wait for the sink", async || {
+        sink.query_one(asks, &[]).await.unwrap().get(0)
+    })
+    .await;
     consumer.signal(Signal::SIGCONT);
     scene.applied().await;
     whole_pass(&sink).await;
