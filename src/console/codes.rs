@@ -93,7 +93,7 @@ pub(super) async fn worth(State(api): State<Api>) -> Result<Response<Body>, Prob
 /// The arms beside each other, since they have had their shares, at most 28 days.
 pub(super) const WORTH: &str = concat!(
     "select json_build_object(
-        'at', comparison -> 'until', 'half_life_hours', null, 'arms', comparison -> 'arms',
+        'at', until, 'half_life_hours', null, 'arms', arms,
         'model', 'Counted and measured, at most of the last 28 days. What the shoppers of a simulated shop do'
                  ' follows a model; only the time from cause to code is real there.')::text
      from (",

@@ -30,7 +30,7 @@ pub struct Options {
 }
 
 /// Stream, batch and holdout, beside each other.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
     /// Codes and orders from then on, UTC.
     pub since: String,
@@ -119,11 +119,22 @@ pub async fn compare(sink: &Sink, options: &Options) -> Result<Comparison, Error
         .query("compare the arms", COMPARE, &parameters)
         .await?;
     let row = rows.first().ok_or(Error::Damaged { what: "arm_share" })?;
-    let Json(comparison): Json<Comparison> = column(row, "comparison")?;
-    match &comparison.shares_since {
-        Some(changed) if column(row, "mixed")? => Err(Error::SharesChanged {
+    let shares_since: Option<String> = column(row, "shares_since")?;
+    if let Some(changed) = &shares_since
+        && column(row, "mixed")?
+    {
+        return Err(Error::SharesChanged {
             changed: changed.clone(),
-        }),
-        _ => Ok(comparison),
+        });
     }
+    let Json(arms) = column(row, "arms")?;
+    let Json(models) = column(row, "models")?;
+    Ok(Comparison {
+        since: column(row, "since")?,
+        until: column(row, "until")?,
+        shares_since,
+        response: options.response,
+        arms,
+        models,
+    })
 }

@@ -6,8 +6,9 @@
 //!   are for; those that both arms have codes for are in both.
 //! - An answer in the model buys what the tuple's orders have been on average, at their average price.
 
-/// The text of the statement for a moment, or null, and for a model's response. Columns: `comparison`, a
-/// [`Comparison`](super::Comparison) as JSON, and `mixed`, whether shares changed within the period.
+/// The text of the statement for a moment, or null, and for a model's response. Columns: `since`, `until` and
+/// `shares_since` as text, `arms` and `models` as JSON, those of a [`Comparison`](super::Comparison), and `mixed`,
+/// whether shares changed within the period. What a column is made of is not computed where nobody selects it.
 macro_rules! comparison {
     ($since:literal, $response:literal) => {
         concat!(
@@ -141,15 +142,11 @@ macro_rules! comparison {
         where e.arm <> 'holdout'
         group by h.place, h.hours, e.arm
     )
-    select json_build_object(
-        'since', to_char(p.since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-        'until', to_char(p.until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-        'shares_since', (select to_char(since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-                         from share where isfinite(since)),
-        'response', "#,
-            $response,
-            r#"::float8,
-        'arms', coalesce((select json_agg(json_build_object(
+    select to_char(p.since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as since,
+        to_char(p.until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as until,
+        (select to_char(since at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+                         from share where isfinite(since)) as shares_since,
+        coalesce((select json_agg(json_build_object(
             'arm', arm, 'percent', percent, 'customers', customers, 'codes', codes,
             'timed_codes', timed, 'redeemed', redeemed,
             'redeemed_share', round(redeemed::numeric / nullif(codes, 0), 4),
@@ -157,13 +154,13 @@ macro_rules! comparison {
             'units_per_customer', round(mean, 6), 'uplift_units', round(uplift, 2),
             'uplift_error_units', round(error, 2), 'discount_cost', round(cost, 2),
             'products', products, 'excess_units', excess,
-            'stockout_hours', round(stockout_hours, 3)) order by place) from figures), '[]'),
-        'models', coalesce((select json_agg(model order by place) from (
+            'stockout_hours', round(stockout_hours, 3)) order by place) from figures), '[]') as arms,
+        coalesce((select json_agg(model order by place) from (
             select m.place, json_build_object('half_life_hours', m.hours, 'arms', json_agg(
                 json_build_object('arm', m.arm, 'answers', m.answers, 'units', m.units,
                                   'discount_cost', m.cost, 'excess_units', m.excess)
                 order by m.arm = 'batch')) as model
-            from modelled m group by m.place, m.hours) models), '[]')) as comparison,
+            from modelled m group by m.place, m.hours) models), '[]') as models,
         (select p.since < s.since from share s) as mixed
     from period p"#
         )
