@@ -44,7 +44,7 @@ macro_rules! comparison {
     ), given as materialized (
         select g.source as arm, g.*, extract(epoch from issued_at - caused_at)::float8 as seconds
         from promotion g, period p
-        where g.issued_at >= p.since and g.issued_at < p.until and g.state <> 'withdrawn'
+        where g.issued_at >= p.since and g.state <> 'withdrawn'
     ), code as (
         select arm, count(*) as codes, count(seconds) as timed,
                count(*) filter (where state = 'redeemed') as redeemed,
