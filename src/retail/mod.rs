@@ -60,6 +60,7 @@ pub use error::Error;
 pub use migrate::{SchemaError, check as check_schema, migrate};
 pub use rebuild::rebuild;
 pub use role::{check_format, run};
+pub(crate) use store::LOCK_PAIRS;
 
 /// Whether a partition still has all that is needed from `needed` on, and nothing less than that.
 fn check_range(

@@ -26,6 +26,7 @@ use super::rows::{Differing, Mended, Pass, Task, execute, repairing};
 use super::sink::{Folded, tables};
 use crate::config::settings::{Kafka, Retail};
 use crate::connection::Database;
+use crate::retail::LOCK_PAIRS;
 use crate::retail::eligibility::PairCauses;
 use crate::retail::evaluation::{Evaluation, Policy};
 use crate::retail::statements::Statements;
@@ -158,13 +159,6 @@ async fn evaluate(
     pairs: &BTreeSet<[i64; 2]>,
     findings: &mut Findings,
 ) -> Result<(), Error> {
-    const LOCK: &str = "
-        insert into store_product (store_id, product_id)
-        select k.store_id, k.product_id
-        from unnest($1::bigint[], $2::bigint[]) as k (store_id, product_id)
-        order by k.store_id, k.product_id
-        on conflict (store_id, product_id) do update set store_id = excluded.store_id
-        where false";
     let (stores, products): (Vec<i64>, Vec<i64>) = pairs
         .iter()
         .map(|[store, product]| (*store, *product))
@@ -173,7 +167,7 @@ async fn evaluate(
         return Ok(());
     }
     let sink = transaction.client();
-    execute(sink, LOCK, &[&stores, &products]).await?;
+    execute(sink, LOCK_PAIRS, &[&stores, &products]).await?;
     let before = decided(sink, &stores, &products).await?;
     let policy = Policy::new(retail);
     let statements = Statements::default();

@@ -200,19 +200,9 @@ impl Evaluation<'_> {
             "(select *, 'batch' as cause, null::text as cause_position from batch_eligibility) e",
             batch_facts!()
         );
-        let buckets = buckets(self.policy.arms, Arm::Batch);
-        let parameters: [&(dyn ToSql + Sync); 7] = [
-            &self.standing.at,
-            &self.minute(),
-            &self.policy.day_zone,
-            &self.policy.customer_limit,
-            &most,
-            &buckets.start,
-            &buckets.end,
-        ];
         lock_limits(self.transaction, self.statements).await?;
         let rows = self
-            .query("find the batch's candidates", SQL, &parameters)
+            .those_who_may("find the batch's candidates", SQL, Arm::Batch, most, &[])
             .await?;
         let candidates: Vec<Candidate> = rows.iter().map(candidate).collect::<Result<_, _>>()?;
         let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
@@ -226,18 +216,8 @@ impl Evaluation<'_> {
     /// Which tuples of the whole table may have a code now, first in the order of issue.
     pub async fn issuable(&self, most: i64) -> Result<Vec<RuleTuple>, Error> {
         const SQL: &str = candidates!("promotion_eligibility e", stream_facts!());
-        let buckets = buckets(self.policy.arms, Arm::Stream);
-        let parameters: [&(dyn ToSql + Sync); 7] = [
-            &self.standing.at,
-            &self.minute(),
-            &self.policy.day_zone,
-            &self.policy.customer_limit,
-            &most,
-            &buckets.start,
-            &buckets.end,
-        ];
         let rows = self
-            .query("find who may have a code", SQL, &parameters)
+            .those_who_may("find who may have a code", SQL, Arm::Stream, most, &[])
             .await?;
         rows.iter().map(RuleTuple::of).collect()
     }
@@ -250,27 +230,34 @@ impl Evaluation<'_> {
             stream_facts!()
         );
         let [rules, customers, stores, products] = columns(tuples.iter().map(RuleTuple::numbers));
-        let buckets = buckets(self.policy.arms, Arm::Stream);
+        let more: [&(dyn ToSql + Sync); 4] = [&rules, &customers, &stores, &products];
         let rows = self
-            .query(
-                "find candidates for codes",
-                SQL,
-                &[
-                    &self.standing.at,
-                    &self.minute(),
-                    &self.policy.day_zone,
-                    &self.policy.customer_limit,
-                    &most,
-                    &buckets.start,
-                    &buckets.end,
-                    &rules,
-                    &customers,
-                    &stores,
-                    &products,
-                ],
-            )
+            .those_who_may("find candidates for codes", SQL, Arm::Stream, most, &more)
             .await?;
         rows.iter().map(candidate).collect()
+    }
+
+    /// Asks for the first `most` candidates of an arm; `more` are the statement's parameters from the eighth on.
+    async fn those_who_may(
+        &self,
+        doing: &'static str,
+        sql: &'static str,
+        arm: Arm,
+        most: i64,
+        more: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Error> {
+        let buckets = buckets(self.policy.arms, arm);
+        let minute = self.minute();
+        let all: [&(dyn ToSql + Sync); 7] = [
+            &self.standing.at,
+            &minute,
+            &self.policy.day_zone,
+            &self.policy.customer_limit,
+            &most,
+            &buckets.start,
+            &buckets.end,
+        ];
+        self.query(doing, sql, &[&all, more].concat()).await
     }
 
     async fn write_promotions(

@@ -66,6 +66,15 @@ const REMOVE_SALES: &str = "
     where s.store_id = k.store_id and s.product_id = k.product_id and s.hour = k.hour
       and s.orders = 0 and s.cancelled_orders = 0";
 
+/// Takes the row locks of pairs in key order, and inserts those that are new.
+pub(crate) const LOCK_PAIRS: &str = "
+    insert into store_product (store_id, product_id)
+    select k.store_id, k.product_id
+    from unnest($1::bigint[], $2::bigint[]) as k (store_id, product_id)
+    order by k.store_id, k.product_id
+    on conflict (store_id, product_id) do update set store_id = excluded.store_id
+    where false";
+
 /// Key of the lock between changes of customers and changes of habits.
 const CUSTOMERS_LOCK: i64 = 0x7469_6465_6375_7374;
 
@@ -203,13 +212,6 @@ impl Work<'_> {
     /// inserting the pairs that are new: those it touched, and those where a touched customer has a
     /// habit.
     pub(in super::super) async fn lock_pairs(&self, touched: &Touched) -> Result<(), Error> {
-        const LOCK: &str = "
-            insert into store_product (store_id, product_id)
-            select k.store_id, k.product_id
-            from unnest($1::bigint[], $2::bigint[]) as k (store_id, product_id)
-            order by k.store_id, k.product_id
-            on conflict (store_id, product_id) do update set store_id = excluded.store_id
-            where false";
         self.lock_customers(touched).await?;
         let mut pairs: BTreeSet<Pair> = touched.pairs.keys().copied().collect();
         pairs.extend(self.habit_pairs(touched).await?);
@@ -217,7 +219,7 @@ impl Work<'_> {
             return Ok(());
         }
         let (stores, products) = split(pairs.iter());
-        self.execute("lock store_product", LOCK, &[&stores, &products])
+        self.execute("lock store_product", LOCK_PAIRS, &[&stores, &products])
             .await?;
         Ok(())
     }

@@ -21,6 +21,7 @@ use super::touched::Unsettled;
 use crate::config::settings::Arms;
 use crate::connection;
 
+pub(crate) use aggregates::LOCK_PAIRS;
 pub(super) use offsets::{Advance, Owned, Progress};
 
 /// A consumer that stops in the midst of a transaction must not hold its rows for longer than its group
