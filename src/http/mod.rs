@@ -1,9 +1,10 @@
-//! HTTP: metrics and health of the process, and what the gateway's and the console's servers have in common.
+//! HTTP: metrics and health of the process, and what its servers have in common, and its clients.
 
 mod answers;
 mod health;
 mod listener;
 mod problem;
+mod retry;
 mod sink;
 
 pub(crate) use answers::answering;
@@ -11,4 +12,5 @@ pub use health::{Error, Readiness, Server, StageJson, ask, ask_metrics};
 pub use listener::ListenError;
 pub(crate) use listener::{Listener, ListenerLimits};
 pub(crate) use problem::Problem;
+pub(crate) use retry::retry_after;
 pub(crate) use sink::{Parameter, SinkLimits, SinkReader, json};

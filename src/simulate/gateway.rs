@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::Error;
 use super::shoppers::Act;
 use crate::connection::https;
+use crate::http::retry_after;
 use crate::telemetry;
 
 /// How long one answer may take: longer than Kafka has to acknowledge, by default.
@@ -261,13 +262,9 @@ fn weigh(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Answer {
 }
 
 fn later(status: StatusCode, detail: &str, headers: &HeaderMap) -> Answer {
-    let asked = headers.get(RETRY_AFTER);
-    let seconds = asked.and_then(|value| value.to_str().ok()?.parse().ok());
     Answer::Later {
         reason: format!("{status}: {detail}"),
-        after: seconds
-            .map_or(PAUSE, Duration::from_secs)
-            .min(RETRY_AFTER_MAX),
+        after: retry_after(headers).unwrap_or(PAUSE).min(RETRY_AFTER_MAX),
     }
 }
 
@@ -280,6 +277,7 @@ fn refused(status: StatusCode, detail: String) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use hyper::header::RETRY_AFTER;
     use serde_json::{Value, json};
 
     use super::*;

@@ -118,9 +118,10 @@ pub async fn live(
     // Ends the other workers when one has failed.
     let stop = stop.child_token();
     let (reports, received) = mpsc::channel(REPORTS_MAX);
-    let (workers, recipients) = open_workers(source, &control, options, &stop, &reports).await?;
-    let clientele = load::clientele(&control).await?;
     let rhythm_from = rhythm_from(&control, options).await?;
+    let opening = open_workers(source, &control, options, rhythm_from, &stop, &reports);
+    let (workers, recipients) = opening.await?;
+    let clientele = load::clientele(&control).await?;
     let start = Start {
         instant: Instant::now(),
         unix_us: load::now_us(&control).await?,
@@ -169,6 +170,7 @@ async fn open_workers(
     source: &Connection,
     control: &Database,
     options: &Options,
+    rhythm_from: Option<u64>,
     stop: &CancellationToken,
     reports: &mpsc::Sender<Report>,
 ) -> Result<(Vec<(Worker, Session)>, Vec<Recipient>), Error> {
@@ -178,7 +180,7 @@ async fn open_workers(
     let rate = Rate {
         changes_per_second: options.rate.max(1),
         plans,
-        rhythm_from: rhythm_from(control, options).await?,
+        rhythm_from,
     };
     let first_order_id = load::first_order_id(control).await?;
     let (mut workers, mut recipients) = (Vec::new(), Vec::new());

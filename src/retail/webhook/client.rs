@@ -15,7 +15,7 @@ use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use http_body_util::Full;
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, USER_AGENT};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -29,6 +29,7 @@ use uuid::Uuid;
 use super::super::error::Error;
 use crate::config::settings::Webhook;
 use crate::connection::https;
+use crate::http::retry_after;
 
 /// Longest wait that a receiver may ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
@@ -115,12 +116,10 @@ impl Client {
             status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
         );
-        let asked = response.headers().get(RETRY_AFTER).filter(|_| busy);
-        let seconds = asked.and_then(|value| value.to_str().ok()?.parse().ok());
         Err(Failed {
             reason: format!("the receiver answered {status}"),
-            retry_after: seconds
-                .map(Duration::from_secs)
+            retry_after: retry_after(response.headers())
+                .filter(|_| busy)
                 .map(|wait| wait.min(RETRY_AFTER_MAX)),
         })
     }
