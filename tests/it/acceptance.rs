@@ -19,7 +19,7 @@ use tidewater::retail::statements::Statements;
 
 use crate::commands::{login, with_database};
 use crate::model::{random, read_topic};
-use crate::support::http::{Client, after};
+use crate::support::http::{Client, after, key_file};
 use crate::support::{Tidewater, free_port, kafka_brokers, postgres_url, unique, until_within};
 
 /// What is at rest is so within this time.
@@ -98,19 +98,7 @@ impl Scene {
         Tidewater::run(&["migrate"], &config).expect(ExitCode::Success);
         let sink = login(&sink).await;
         sink.batch_execute(INTENT).await.unwrap();
-        let create = [
-            "keys",
-            "create",
-            "--json",
-            "--name",
-            "shop",
-            "--scope",
-            "events:write",
-        ];
-        let made = Tidewater::run(&create, &config).expect(ExitCode::Success);
-        let made: Value = serde_json::from_str(&made.output).unwrap();
-        let key = NamedTempFile::new().unwrap();
-        std::fs::write(&key, made["key"].as_str().unwrap()).unwrap();
+        let key = key_file("events:write", &config);
         Scene {
             settings: tidewater::config::parse(&config, []).unwrap(),
             config,

@@ -1,7 +1,7 @@
 //! Random histories through the pure fold, batch after batch, over a sink that is a few maps: the same numbers as
 //! the naive model's, wherever the batches are cut.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -205,10 +205,7 @@ impl Sink {
     }
 }
 
-fn kept<K: Ord + Copy, V: Clone>(
-    images: &BTreeMap<K, V>,
-    keys: &std::collections::BTreeSet<K>,
-) -> BTreeMap<K, V> {
+fn kept<K: Ord + Copy, V: Clone>(images: &BTreeMap<K, V>, keys: &BTreeSet<K>) -> BTreeMap<K, V> {
     let image = |key: &K| Some((*key, images.get(key)?.clone()));
     keys.iter().filter_map(image).collect()
 }
@@ -270,21 +267,12 @@ fn interleaved<'a>(
     orders: &'a [Record],
     rng: &mut ChaCha8Rng,
 ) -> Vec<(Table, &'a Record)> {
-    let mut lanes: Vec<VecDeque<(Table, &Record)>> = vec![VecDeque::new(); 2 * PARTITIONS];
-    for (first, table, records) in [
-        (0, Table::Inventory, inventory),
-        (PARTITIONS, Table::Orders, orders),
-    ] {
-        for record in records {
-            lanes[first + usize::try_from(record.partition).unwrap()].push_back((table, record));
-        }
-    }
-    let mut order = Vec::new();
-    while order.len() < inventory.len() + orders.len() {
-        let lane = rng.random_range(0..lanes.len());
-        order.extend(lanes[lane].pop_front());
-    }
-    order
+    let lanes = |table: Table, records: &'a [Record]| {
+        let lanes = random::lanes(records, PARTITIONS).into_iter();
+        lanes.map(move |lane| lane.into_iter().map(|record| (table, record)).collect())
+    };
+    let both = lanes(Table::Inventory, inventory).chain(lanes(Table::Orders, orders));
+    random::interleaved(both.collect(), rng)
 }
 
 fn borrow(record: &Record) -> ReadRecord<'_> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tidewater::event::Position;
 use tidewater::verify::model::{Model, Table};
@@ -67,7 +67,7 @@ fn the_model_of_verify_equals_the_naive_model() {
         let mapping = tidewater::config::parse("", []).unwrap().retail.mapping;
         let mut model = Model::new(false, &mapping);
         for (table, records) in [(Table::Inventory, &inventory), (Table::Orders, &orders)] {
-            for record in interleaved(records, &mut rng) {
+            for record in random::interleaved(random::lanes(records, PARTITIONS), &mut rng) {
                 model.apply(table, &borrow(record)).unwrap();
             }
         }
@@ -84,21 +84,6 @@ fn the_model_of_verify_equals_the_naive_model() {
     }
     let missing: Vec<_> = cases.iter().filter(|(_, count)| **count == 0).collect();
     assert!(missing.is_empty(), "seed {seed}: never met {missing:?}");
-}
-
-/// The partitions' records in a random order that keeps each partition's own.
-fn interleaved<'a>(records: &'a [Record], rng: &mut ChaCha8Rng) -> Vec<&'a Record> {
-    let mut partitions: Vec<std::collections::VecDeque<&Record>> =
-        vec![std::collections::VecDeque::default(); PARTITIONS];
-    for record in records {
-        partitions[usize::try_from(record.partition).unwrap()].push_back(record);
-    }
-    let mut order = Vec::new();
-    while order.len() < records.len() {
-        let partition = rng.random_range(0..PARTITIONS);
-        order.extend(partitions[partition].pop_front());
-    }
-    order
 }
 
 fn borrow(record: &Record) -> VerifyRecord<'_> {

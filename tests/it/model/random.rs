@@ -3,6 +3,8 @@
 //! Every record is well formed; what is random is what the fold rules exist for: repeats, reads that
 //! come late or early, clocks that step back, columns that were not sent.
 
+use std::collections::VecDeque;
+
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
@@ -365,4 +367,24 @@ impl<'r> Writer<'r> {
             self.push(partition, None, Some(&event));
         }
     }
+}
+
+/// Everything of some lanes in a random order that keeps each lane's own.
+pub(crate) fn interleaved<T>(mut lanes: Vec<VecDeque<T>>, rng: &mut ChaCha8Rng) -> Vec<T> {
+    let all = lanes.iter().map(VecDeque::len).sum();
+    let mut order = Vec::with_capacity(all);
+    while order.len() < all {
+        let lane = rng.random_range(0..lanes.len());
+        order.extend(lanes[lane].pop_front());
+    }
+    order
+}
+
+/// The records of each partition.
+pub(crate) fn lanes(records: &[Record], partitions: usize) -> Vec<VecDeque<&Record>> {
+    let mut lanes = vec![VecDeque::new(); partitions];
+    for record in records {
+        lanes[usize::try_from(record.partition).unwrap()].push_back(record);
+    }
+    lanes
 }

@@ -12,7 +12,7 @@ use tidewater::exit::ExitCode;
 
 use super::{SMALL, number, shop, simulate};
 use crate::model::read_topic;
-use crate::support::http::after;
+use crate::support::http::{after, key_file};
 use crate::support::{Tidewater, free_port, until};
 
 /// A small shop, and a gateway.
@@ -43,18 +43,6 @@ impl Scene {
         .await;
         let address = after(&self.gateway.log(), "serving applications address=");
         format!("http://{address}")
-    }
-
-    /// A file with a new key of this scope.
-    fn key(&self, scope: &str) -> NamedTempFile {
-        let arguments = [
-            "keys", "create", "--json", "--name", scope, "--scope", scope,
-        ];
-        let made = Tidewater::run(&arguments, &self.config).expect(ExitCode::Success);
-        let made: Value = serde_json::from_str(&made.output).unwrap();
-        let file = NamedTempFile::new().unwrap();
-        std::fs::write(&file, format!("{}\n", made["key"].as_str().unwrap())).unwrap();
-        file
     }
 
     /// The events in the topic, in the order of partitions and offsets.
@@ -93,7 +81,7 @@ async fn every_accepted_event_is_in_the_topic_once() {
     let scene = Scene::start("visits", "").await;
     let url = scene.url().await;
     // The key is new: the gateway need not know it yet.
-    let key = scene.key("events:write");
+    let key = key_file("events:write", &scene.config);
     let more = ["--shoppers", "200", "--rate", "50", "--seconds", "6"];
     let summary = simulate(&arguments(&url, &key, &more), &scene.config);
     println!("{summary}");
@@ -139,7 +127,7 @@ async fn a_key_that_has_used_up_its_rate_is_sent_later() {
     let limits = "events_per_second = 50\nbatch_events_max = 100\nevents_burst = 100";
     let scene = Scene::start("limited", limits).await;
     let url = scene.url().await;
-    let key = scene.key("events:write");
+    let key = key_file("events:write", &scene.config);
     let more = ["--shoppers", "400", "--rate", "50", "--seconds", "4"];
     let summary = simulate(&arguments(&url, &key, &more), &scene.config);
     println!("{summary}");
@@ -161,7 +149,7 @@ async fn a_gateway_that_goes_away_is_waited_for() {
     scene.config = scene.config.replace("listen = \"127.0.0.1:0\"", &fixed);
     scene.gateway = Tidewater::start(&["gateway"], &scene.config);
     let url = scene.url().await;
-    let key = scene.key("events:write");
+    let key = key_file("events:write", &scene.config);
     let more = ["--shoppers", "200", "--rate", "50"];
     let more = arguments(&url, &key, &more);
     let simulator = Tidewater::start(
@@ -229,7 +217,7 @@ async fn a_gateway_that_never_answers_leaves_the_shop_alone() {
 async fn a_key_that_does_not_do_ends_it() {
     let scene = Scene::start("keys", "").await;
     let url = scene.url().await;
-    let reads = scene.key("read");
+    let reads = key_file("read", &scene.config);
     let unknown = NamedTempFile::new().unwrap();
     let text = format!("tw_{}_{}", "0".repeat(16), "A".repeat(43));
     std::fs::write(&unknown, text).unwrap();

@@ -8,11 +8,27 @@ use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use tempfile::NamedTempFile;
+use tidewater::exit::ExitCode;
+
+use super::Tidewater;
 
 /// What a log says behind a mark.
 pub(crate) fn after(log: &str, mark: &str) -> String {
     let (_, rest) = log.split_once(mark).unwrap();
     rest.split_whitespace().next().unwrap().to_owned()
+}
+
+/// A file with a new key of the gateway that has this scope.
+pub(crate) fn key_file(scope: &str, config: &str) -> NamedTempFile {
+    let arguments = [
+        "keys", "create", "--json", "--name", scope, "--scope", scope,
+    ];
+    let made = Tidewater::run(&arguments, config).expect(ExitCode::Success);
+    let made: Value = serde_json::from_str(&made.output).unwrap();
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(&file, format!("{}\n", made["key"].as_str().unwrap())).unwrap();
+    file
 }
 
 /// Whoever speaks to a server, over connections that stay open.
