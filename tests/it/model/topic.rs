@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -167,28 +167,29 @@ fn stable_ends(
     partitions: &[i32],
 ) -> Vec<(i32, i64)> {
     let deadline = Instant::now() + PATIENCE;
-    let end = |consumer: &BaseConsumer, partition| {
-        consumer
-            .fetch_watermarks(topic, partition, PATIENCE)
-            .unwrap()
-            .1
-    };
     loop {
-        let stable: Vec<_> = partitions
-            .iter()
-            .map(|p| (*p, end(committed, *p)))
-            .collect();
-        if stable
-            .iter()
-            .all(|(partition, stable)| end(uncommitted, *partition) == *stable)
-        {
-            return stable;
+        let ends = partitions.iter().map(|partition| {
+            let stable = end(committed, topic, *partition)?;
+            let high = end(uncommitted, topic, *partition)?;
+            (stable == high).then_some((*partition, stable))
+        });
+        if let Some(ends) = ends.collect() {
+            return ends;
         }
         assert!(
             Instant::now() < deadline,
-            "{topic}: a transaction stays open"
+            "{topic}: a transaction stays open, or a partition has no leader"
         );
         std::thread::yield_now();
+    }
+}
+
+/// A partition's end; none while its leader is only about to be one, as just after its topic was made.
+fn end(consumer: &BaseConsumer, topic: &str, partition: i32) -> Option<i64> {
+    match consumer.fetch_watermarks(topic, partition, PATIENCE) {
+        Ok((_, end)) => Some(end),
+        Err(KafkaError::MetadataFetch(RDKafkaErrorCode::NotLeaderForPartition)) => None,
+        Err(error) => panic!("{topic}: {error}"),
     }
 }
 
