@@ -18,7 +18,7 @@ pub struct ClientError {
 }
 
 impl ClientError {
-    pub(super) fn new(code: Code, reason: String) -> Self {
+    pub(crate) fn new(code: Code, reason: String) -> Self {
         ClientError {
             code,
             reason,
@@ -52,6 +52,19 @@ pub enum Error {
     Timeout {
         /// What was called.
         call: &'static str,
+        /// librdkafka's words.
+        source: ClientError,
+    },
+    /// A call that was resumed again and again, by a client that has lost the brokers for good.
+    #[error(
+        "{call} has not ended in {} s though the brokers answer: another producer takes over",
+        waited.as_secs()
+    )]
+    Stuck {
+        /// What was called.
+        call: &'static str,
+        /// How long.
+        waited: Duration,
         /// librdkafka's words.
         source: ClientError,
     },
@@ -141,8 +154,8 @@ pub enum Error {
     },
     /// Somebody's open transaction hides the end of a topic.
     #[error(
-        "topic {topic} could not be read to its end within {} s: an open transaction of another \
-         producer holds it back; wait for its time-out, or end that producer",
+        "topic {topic} could not be read to its end within {} s: an open transaction holds it back; wait \
+         for its time-out, or end its producer; if it outlives both, end it by kafka-transactions.sh",
         timeout.as_secs()
     )]
     HeldBack {
@@ -208,7 +221,10 @@ impl Error {
 
     /// Whether the fate of the transaction is unknown until the position has been read.
     pub fn is_ambiguous(&self) -> bool {
-        matches!(self, Error::Fenced { .. } | Error::Fatal { .. })
+        matches!(
+            self,
+            Error::Fenced { .. } | Error::Fatal { .. } | Error::Stuck { .. }
+        )
     }
 
     /// Whether trying again may help.
@@ -231,6 +247,7 @@ impl Error {
             Error::Settings(_) => ExitCode::Configuration,
             Error::Unreachable { .. }
             | Error::Timeout { .. }
+            | Error::Stuck { .. }
             | Error::Abortable { .. }
             | Error::Passing { .. }
             | Error::HeldBack { .. }

@@ -3,7 +3,7 @@
 //! ```text
 //! begin ─▶ events ─▶ position record ─▶ commit ─▶ outcome to the stream
 //!   ▲          │ abortable                 │ time-out: the same commit again, never an abort
-//!   └── abort ─┘                           └ fatal: ambiguous, see `recover`
+//!   └── abort ─┘                           └ fatal, stuck: ambiguous, see `recover`
 //! ```
 //!
 //! The one subtle rule: librdkafka reports its own transaction time-out and a true fencing with the same
@@ -24,7 +24,7 @@ use super::Error;
 use super::tables::NewTopic;
 use crate::config::settings::{Delivery, Kafka};
 use crate::event::Batch;
-use crate::kafka::{self, Entry, PositionRecord, Producer};
+use crate::kafka::{self, Entry, Isolation, PositionRecord, Producer, Reader};
 use crate::step::Steps;
 use crate::telemetry;
 
@@ -38,6 +38,9 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 /// How long one call into librdkafka may block before the shutdown flag is looked at again.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a commit or an abort may take while the brokers answer others: longer than any pause that
+/// librdkafka makes between two attempts of its own.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 /// A closed batch with the position it ends at.
 #[derive(Debug)]
@@ -371,7 +374,10 @@ impl Transactions {
             telemetry::transaction_aborted();
             if self.kafka.delivery == Delivery::ExactlyOnce {
                 let producer = producer(&mut self.producer)?;
-                resume(&self.stop, || producer.abort(CALL_TIMEOUT))?;
+                let answers = || answers(&self.kafka, &self.position_topic);
+                resume(&self.stop, STUCK_AFTER, answers, || {
+                    producer.abort(CALL_TIMEOUT)
+                })?;
             }
             backoff.wait(&failure)?;
         }
@@ -395,7 +401,10 @@ impl Transactions {
         mark.send(producer)?;
         self.steps.at("publish.before-commit");
         if exactly_once {
-            resume(&self.stop, || producer.commit(CALL_TIMEOUT))?;
+            let answers = || answers(&self.kafka, &self.position_topic);
+            resume(&self.stop, STUCK_AFTER, answers, || {
+                producer.commit(CALL_TIMEOUT)
+            })?;
         } else {
             producer.flush(CALL_TIMEOUT)?;
         }
@@ -447,16 +456,37 @@ fn producer(slot: &mut Option<Producer>) -> Result<&mut Producer, Error> {
 }
 
 /// Repeats a call that timed out: librdkafka goes on where it was.
+///
+/// After a broker has been stopped for longer than its session librdkafka was seen to look for the
+/// transaction coordinator no more, for ever. So once the calls have taken `patience` although the brokers
+/// answer another client, that is what is said, and another producer finds out what became of it.
 fn resume(
     stop: &CancellationToken,
+    patience: Duration,
+    answers: impl Fn() -> bool,
     mut call: impl FnMut() -> Result<(), kafka::Error>,
 ) -> Result<(), kafka::Error> {
+    let began = Instant::now();
     loop {
         match call() {
-            Err(kafka::Error::Timeout { .. }) if !stop.is_cancelled() => {}
+            Err(kafka::Error::Timeout { call, source }) if !stop.is_cancelled() => {
+                let waited = began.elapsed();
+                if waited >= patience && answers() {
+                    return Err(kafka::Error::Stuck {
+                        call,
+                        waited,
+                        source,
+                    });
+                }
+            }
             result => return result,
         }
     }
+}
+
+/// Whether the brokers answer a client that is new to them.
+fn answers(kafka: &Kafka, topic: &str) -> bool {
+    Reader::offsets(kafka, topic, 0, Isolation::Uncommitted, CALL_TIMEOUT).is_ok()
 }
 
 /// Waits between attempts, and not at all once the process is to stop.
@@ -484,5 +514,49 @@ impl<'a> Backoff<'a> {
         }
         self.pause = (self.pause * 2).min(BACKOFF_MAX);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT as TIMED_OUT;
+
+    use super::*;
+    use crate::kafka::ClientError;
+
+    fn timeout() -> Result<(), kafka::Error> {
+        Err(kafka::Error::Timeout {
+            call: "abort_transaction",
+            source: ClientError::new(TIMED_OUT, "timed out".to_owned()),
+        })
+    }
+
+    #[test]
+    fn a_call_is_resumed_until_the_brokers_answer_others() {
+        let stop = CancellationToken::new();
+        let (calls, asked) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+        let call = || {
+            calls.set(calls.get() + 1);
+            timeout()
+        };
+        let answers = || {
+            asked.set(asked.get() + 1);
+            asked.get() == 3
+        };
+        let stuck = resume(&stop, Duration::ZERO, answers, call).unwrap_err();
+        assert!(stuck.is_ambiguous(), "{stuck}");
+        assert_eq!((calls.get(), asked.get()), (3, 3));
+    }
+
+    #[test]
+    fn nobody_is_asked_before_the_patience_is_at_an_end() {
+        let stop = CancellationToken::new();
+        let calls = std::cell::Cell::new(0);
+        let call = || {
+            calls.set(calls.get() + 1);
+            if calls.get() < 5 { timeout() } else { Ok(()) }
+        };
+        resume(&stop, Duration::from_mins(1), || unreachable!(), call).unwrap();
+        assert_eq!(calls.get(), 5);
     }
 }

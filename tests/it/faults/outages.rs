@@ -48,7 +48,7 @@ async fn postgres_may_be_restarted_under_load() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kafka_may_be_killed_and_stalled_under_load() {
+async fn kafka_may_be_killed_under_load() {
     let mut kafka = Kafka::start();
     let short = "transaction_timeout = \"3s\"";
     let scene = Scene::on("kafka_restart", &kafka.brokers(), short).await;
@@ -61,6 +61,22 @@ async fn kafka_may_be_killed_and_stalled_under_load() {
         flows(&load, 300).await;
         kafka.resume();
     }
+    flows(&load, 300).await;
+    load.stop().await;
+    scene.caught_up().await;
+    assert!(replicator.is_running(), "{}", replicator.log());
+    assert_eq!(replicator.terminate().code(), Some(0));
+    scene.assert_exactly_once().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kafka_may_stall_under_load() {
+    let kafka = Kafka::stalling();
+    let short = "transaction_timeout = \"3s\"";
+    let scene = Scene::on("kafka_stall", &kafka.brokers(), short).await;
+    let load = scene.load();
+    let mut replicator = scene.replicate();
+    replicator.streaming().await;
     flows(&load, 300).await;
     scene.caught_up().await;
     let streams = || replicator.log().matches("streaming").count();

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 use super::free_port;
 
 const PATIENCE: Duration = Duration::from_mins(2);
+/// How long a broker that is away keeps its partitions, and the one that comes back after a kill has to wait.
+const SESSION: Duration = Duration::from_secs(9);
 
 /// A broker of one's own; killed and removed when dropped.
 pub(crate) struct Kafka {
@@ -25,6 +27,18 @@ pub(crate) struct Kafka {
 impl Kafka {
     /// Starts a broker.
     pub(crate) fn start() -> Kafka {
+        Kafka::with_session(SESSION)
+    }
+
+    /// Starts a broker that is not killed, but stopped for longer than the usual session.
+    ///
+    /// Once its session has ended its partitions have no leader for a moment, and a transaction that ends in just that
+    /// moment may stay open in them for ever (KAFKA-20734, not mended in 4.4).
+    pub(crate) fn stalling() -> Kafka {
+        Kafka::with_session(Duration::from_mins(2))
+    }
+
+    fn with_session(session: Duration) -> Kafka {
         let directory = TempDir::new().unwrap();
         let (port, controller) = (free_port(), free_port());
         let data = directory.path().join("data");
@@ -45,8 +59,10 @@ impl Kafka {
              share.coordinator.state.topic.num.partitions=1\n\
              share.coordinator.state.topic.replication.factor=1\n\
              share.coordinator.state.topic.min.isr=1\n\
-             group.initial.rebalance.delay.ms=0\n",
-            data.display()
+             group.initial.rebalance.delay.ms=0\n\
+             broker.session.timeout.ms={}\n",
+            data.display(),
+            session.as_millis()
         );
         std::fs::write(directory.path().join("server.properties"), properties).unwrap();
         let mut kafka = Kafka {
@@ -128,6 +144,9 @@ impl Kafka {
 
 impl Drop for Kafka {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("--- log of the broker\n{}", self.log());
+        }
         self.kill();
     }
 }
