@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::identity::identity;
 use super::keys::KEYS;
 use super::resolve::Resolver;
 use super::settings::Console;
@@ -13,11 +14,13 @@ const ROLES_MAX: usize = 16;
 pub(super) fn console(resolver: &mut Resolver<'_>, own: SocketAddr) -> Option<Console> {
     let enabled = enabled(resolver);
     let listen = resolver.parsed("console.listen");
+    let identity = identity(resolver, "console");
     let connections_max = resolver.number("console.connections_max", 1, 10_000);
     let roles = roles(resolver);
     Some(Console {
         enabled: enabled?,
         listen: listen?,
+        identity: identity?,
         connections_max: usize::try_from(connections_max?).ok()?,
         roles: roles?.unwrap_or_else(|| vec![own]),
     })

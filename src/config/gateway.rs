@@ -1,5 +1,6 @@
 //! `[gateway]`: where it listens, and its limits.
 
+use super::identity::identity;
 use super::keys::KEYS;
 use super::resolve::Resolver;
 use super::settings::Gateway;
@@ -8,6 +9,7 @@ use super::settings::Gateway;
 pub(super) fn gateway(resolver: &mut Resolver<'_>) -> Option<Gateway> {
     let enabled = enabled(resolver);
     let listen = resolver.parsed("gateway.listen");
+    let identity = identity(resolver, "gateway");
     let mut number = |key: &str, least: i64, most: i64| {
         let number = resolver.number(&format!("gateway.{key}"), least, most);
         number.and_then(|number| usize::try_from(number).ok())
@@ -52,6 +54,7 @@ pub(super) fn gateway(resolver: &mut Resolver<'_>) -> Option<Gateway> {
     Some(Gateway {
         enabled: enabled?,
         listen: listen?,
+        identity: identity?,
         events_per_second: rate(events_per_second)?,
         events_burst: rate(events_burst)?,
         reads_per_second: rate(reads_per_second)?,

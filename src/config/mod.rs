@@ -14,6 +14,7 @@ mod find;
 mod format;
 mod gateway;
 mod handling;
+mod identity;
 mod keys;
 pub mod mapping;
 mod outbox;

@@ -313,6 +313,15 @@ pub struct Http {
     pub listen: SocketAddr,
 }
 
+/// What a server of ours shows to its clients: files in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its certificate, and those between it and the root.
+    pub certificate: PathBuf,
+    /// The certificate's private key.
+    pub private_key: PathBuf,
+}
+
 /// `[console]`
 #[derive(Clone, Debug)]
 pub struct Console {
@@ -320,6 +329,8 @@ pub struct Console {
     pub enabled: bool,
     /// Where the page is served.
     pub listen: SocketAddr,
+    /// For TLS; plain text without it.
+    pub identity: Option<Identity>,
     /// Most open connections.
     pub connections_max: usize,
     /// Where the processes whose stages are shown tell them.
@@ -344,6 +355,8 @@ pub struct Gateway {
     pub enabled: bool,
     /// Where applications are served.
     pub listen: SocketAddr,
+    /// For TLS; plain text without it.
+    pub identity: Option<Identity>,
     /// Events that one key may send in a second.
     pub events_per_second: NonZeroU32,
     /// Events that one key may send at once.

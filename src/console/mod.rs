@@ -99,6 +99,7 @@ fn limits(console: &Console) -> ListenerLimits {
     ListenerLimits {
         section: "console",
         address: console.listen,
+        identity: console.identity.clone(),
         header_bytes_max: HEADER_BYTES_MAX,
         header_timeout: HEADER_TIMEOUT,
         connections_max: console.connections_max,

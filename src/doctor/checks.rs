@@ -33,11 +33,14 @@ pub(super) fn settings(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-/// The gateway has no TLS of its own, and every request carries a key.
+/// Every request carries a key.
 fn gateway(gateway: &Gateway) -> Finding {
     const CHECK: &str = "gateway.tls";
     if gateway.listen.ip().is_loopback() {
         return Finding::ok(CHECK, "the gateway is reached from this host alone");
+    }
+    if gateway.identity.is_some() {
+        return Finding::ok(CHECK, "the gateway speaks tls");
     }
     Finding::bad(
         Warning,
@@ -46,7 +49,8 @@ fn gateway(gateway: &Gateway) -> Finding {
             "the gateway listens in plain text on {}, and keys come with every request",
             gateway.listen
         ),
-        "let nothing but a proxy with TLS reach it, or set gateway.listen to an address of this host alone",
+        "set gateway.certificate and gateway.private_key, let nothing but a proxy with TLS reach it, or set \
+         gateway.listen to an address of this host alone",
     )
 }
 
@@ -56,11 +60,15 @@ fn console(console: &Console) -> Finding {
     if console.listen.ip().is_loopback() {
         return Finding::ok(CHECK, "the console is reached from this host alone");
     }
+    let in_plain_text = match console.identity {
+        Some(_) => "",
+        None => " in plain text",
+    };
     Finding::bad(
         Warning,
         CHECK,
         format!(
-            "the console listens in plain text on {}, and shows customers and codes to whoever reaches it",
+            "the console listens{in_plain_text} on {}, and shows customers and codes to whoever reaches it",
             console.listen
         ),
         "put a proxy with TLS and a log-in before it, or set console.listen to an address of this host alone",

@@ -94,6 +94,7 @@ fn listener(gateway: &Gateway) -> ListenerLimits {
     ListenerLimits {
         section: "gateway",
         address: gateway.listen,
+        identity: gateway.identity.clone(),
         header_bytes_max: gateway.header_bytes_max,
         header_timeout: gateway.header_timeout,
         connections_max: gateway.connections_max,

@@ -2,10 +2,12 @@
 
 mod answers;
 mod health;
+mod linger;
 mod listener;
 mod problem;
 mod retry;
 mod sink;
+mod tls;
 
 pub(crate) use answers::answering;
 pub use health::{Error, Readiness, Server, StageJson, ask, ask_metrics};
@@ -14,3 +16,4 @@ pub(crate) use listener::{Listener, ListenerLimits};
 pub(crate) use problem::Problem;
 pub(crate) use retry::retry_after;
 pub(crate) use sink::{Parameter, SinkLimits, SinkReader, json};
+pub use tls::IdentityError;

@@ -17,6 +17,18 @@ pub(super) const KEYS: &[Key] = &[
         "where the live page is served; whoever reaches it can read, and needs a key to edit",
     ),
     key(
+        "console.certificate",
+        "",
+        "a path",
+        "certificate that is shown, with those between it and the root, PEM: with it TLS alone is spoken",
+    ),
+    key(
+        "console.private_key",
+        "",
+        "a path",
+        "private key of that certificate, PEM; both files are read again when they change",
+    ),
+    key(
         "console.connections_max",
         "100",
         "1 to 10000",

@@ -17,6 +17,18 @@ pub(super) const KEYS: &[Key] = &[
         "where applications are served: a listener of its own, apart from metrics and health",
     ),
     key(
+        "gateway.certificate",
+        "",
+        "a path",
+        "certificate that is shown, with those between it and the root, PEM: with it TLS alone is spoken",
+    ),
+    key(
+        "gateway.private_key",
+        "",
+        "a path",
+        "private key of that certificate, PEM; both files are read again when they change",
+    ),
+    key(
         "gateway.events_per_second",
         "1000",
         "1 to 1000000",

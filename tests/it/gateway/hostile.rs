@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{Scene, event};
 use crate::model::random;
+use crate::support::http::after;
 use crate::support::until;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -130,6 +131,53 @@ async fn slow_and_large_requests_meet_their_limits() {
         read(stream);
     }
     assert!(scene.process.is_running());
+}
+
+/// One answer, of a connection that stays open.
+fn answer(stream: &mut TcpStream) -> String {
+    let mut answer = String::new();
+    let mut byte = [0];
+    while !answer.ends_with("\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        answer.push(char::from(byte[0]));
+    }
+    let lower = answer.to_ascii_lowercase();
+    let length = after(&lower, "content-length:").parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    answer + &String::from_utf8(body).unwrap()
+}
+
+/// A connection that is closed over unread bytes is reset, and takes with it the answer that says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_arrives_though_the_body_is_still_to_come() {
+    const LENGTH: usize = 4 << 20;
+    let scene = Scene::start("refusal", "").await;
+    let (address, key) = (scene.address(), scene.key("hostile", &["events:write"]));
+    let sender = super::Client::new(&address, Some(key.clone()));
+    until("the key to be known", async || {
+        sender.events(&event(Uuid::new_v4())).await.status.as_u16() == 202
+    })
+    .await;
+    for (key, kind, expected) in [
+        (key.as_str(), "application/json", 413),
+        (key.as_str(), "text/plain", 415),
+        ("nobody", "application/json", 401),
+    ] {
+        let mut stream = connect(&address);
+        let head = format!(
+            "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n\
+             Content-Type: {kind}\r\nContent-Length: {LENGTH}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let refusal = answer(&mut stream);
+        assert_eq!(status(&refusal), Some(expected), "{refusal}");
+        // The body is read to its end, and the next request is one.
+        stream.write_all(&vec![b' '; LENGTH]).unwrap();
+        let next = "GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n";
+        stream.write_all(next.as_bytes()).unwrap();
+        assert_eq!(status(&answer(&mut stream)), Some(200), "{kind}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ mod keys;
 mod reads;
 mod roles;
 mod schema;
+mod tls;
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
