@@ -29,7 +29,7 @@ pub(in crate::gateway) async fn customer_codes(
 ) -> Result<Response<Body>, Problem> {
     const SQL: &str = "
         with page as materialized (
-            select promotion_id, code, rule_id, store_id, product_id, cycle, state,
+            select promotion_id, code, rule_id, store_id, product_id, cycle, source, state,
                    state = 'dispatched' and now() <= valid_until as valid,
                    discount_percent, issued_at, valid_until, redeemed_at, redeemed_order_id
             from promotion
@@ -72,7 +72,7 @@ pub(in crate::gateway) async fn code(
             'applied_until', applied_until(),
             'code', code, 'promotion_id', promotion_id, 'rule_id', rule_id,
             'customer_id', customer_id, 'store_id', store_id, 'product_id', product_id,
-            'state', state,
+            'source', source, 'state', state,
             'valid', state in ('issued', 'dispatched') and now() <= valid_until,
             'discount_percent', discount_percent, 'issued_at', issued_at,
             'valid_until', valid_until, 'redeemed_at', redeemed_at,

@@ -147,6 +147,9 @@ async fn codes_are_listed_told_of_and_checked() {
     let issued = code(&scene, "issued", 4, "1 day").await;
     let withdrawn = code(&scene, "withdrawn", 5, "1 day").await;
 
+    let batch = format!("update promotion set source = 'batch' where code = '{expired}'");
+    scene.sink().await.batch_execute(&batch).await.unwrap();
+
     // What is not out yet may be withdrawn, and is not listed; the newest comes first.
     let codes = reader.get("/v1/customers/7/codes").await.expect(200).json();
     let listed: Vec<&str> = codes["codes"]
@@ -156,13 +159,14 @@ async fn codes_are_listed_told_of_and_checked() {
         .map(|c| c["code"].as_str().unwrap())
         .collect();
     assert_eq!(listed, [&redeemed, &expired, &dispatched]);
-    let valid: Vec<bool> = codes["codes"]
+    let told: Vec<_> = codes["codes"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|c| c["valid"].as_bool().unwrap())
+        .map(|c| (c["valid"].as_bool().unwrap(), c["source"].as_str().unwrap()))
         .collect();
-    assert_eq!(valid, [false, false, true]);
+    let expected = [(false, "stream"), (false, "batch"), (true, "stream")];
+    assert_eq!(told, expected);
     let page = reader
         .get("/v1/customers/7/codes?limit=2")
         .await
@@ -179,12 +183,12 @@ async fn codes_are_listed_told_of_and_checked() {
     let other = reader.get("/v1/customers/8/codes").await.expect(200).json();
     assert_eq!(other["codes"], json!([]));
 
-    for (code, state, valid) in [
-        (&dispatched, "dispatched", true),
-        (&expired, "dispatched", false),
-        (&redeemed, "redeemed", false),
-        (&issued, "issued", true),
-        (&withdrawn, "withdrawn", false),
+    for (code, source, state, valid) in [
+        (&dispatched, "stream", "dispatched", true),
+        (&expired, "batch", "dispatched", false),
+        (&redeemed, "stream", "redeemed", false),
+        (&issued, "stream", "issued", true),
+        (&withdrawn, "stream", "withdrawn", false),
     ] {
         let typed = format!("{}-{}", &code[..5], code[5..].to_lowercase());
         let found = reader
@@ -193,8 +197,8 @@ async fn codes_are_listed_told_of_and_checked() {
             .expect(200)
             .json();
         assert_eq!(
-            (&found["state"], &found["valid"]),
-            (&state.into(), &valid.into()),
+            (&found["source"], &found["state"], &found["valid"]),
+            (&source.into(), &state.into(), &valid.into()),
             "{found}"
         );
         assert_eq!(found["code"], code.as_str());
