@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tidewater::config::settings::Settings;
 use tidewater::connection::Database;
@@ -16,6 +16,9 @@ use tidewater::exit::ExitCode;
 use tidewater::kafka::topics;
 use tidewater::retail::evaluation::{Evaluation, Policy};
 use tidewater::retail::statements::Statements;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::commands::{login, with_database};
 use crate::model::{random, read_topic};
@@ -26,6 +29,8 @@ use crate::support::{Tidewater, free_port, kafka_brokers, postgres_url, unique, 
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Nothing may ever be older.
 const OLDEST: Duration = Duration::from_mins(5);
+/// Between two events that a test sends itself.
+const SEND_PAUSE: Duration = Duration::from_millis(20);
 const EVALUATED: &str = "select count(*) from sink_identity where evaluated_at is not null";
 /// An intent rule that many events meet: what it issues is what the latency is told by.
 const INTENT: &str = "
@@ -130,6 +135,13 @@ impl Scene {
         Tidewater::start(&arguments, &self.config)
     }
 
+    /// A client of the gateway that may send events.
+    fn client(&self) -> Client {
+        let key = std::fs::read_to_string(self.key.path()).unwrap();
+        let address = self.gateway.strip_prefix("http://").unwrap();
+        Client::new(address, Some(key.trim().to_owned()))
+    }
+
     async fn number(&self, sql: &str) -> i64 {
         self.sink.query_one(sql, &[]).await.unwrap().get(0)
     }
@@ -172,18 +184,24 @@ impl Scene {
 
     /// How long changes and events have taken so far.
     async fn times(&self, process: &Tidewater) -> String {
+        // An event may wait for what makes its tuple eligible: that time is not the pipeline's.
         const INTENT: &str = "
             select format('%s codes, p50 %s ms, p99 %s ms', count(*),
                           round(percentile_cont(0.5) within group (order by ms)),
                           round(percentile_cont(0.99) within group (order by ms)))
-            from (select (1000 * extract(epoch from dispatched_at - caused_at))::numeric as ms
+            from (select (1000 * extract(epoch from p.dispatched_at - s.received_at))::numeric as ms
                   from promotion p join promotion_rule r using (rule_id)
-                  where r.trigger = 'intent' and dispatched_at is not null) code";
+                  join promotion_eligibility e using (rule_id, customer_id, store_id, product_id)
+                  join shopper_event s on s.occurred_at = p.caused_at
+                   and (s.customer_id, s.store_id) = (p.customer_id, p.store_id)
+                   and coalesce(s.product_id, p.product_id) = p.product_id
+                  where r.trigger = 'intent' and p.dispatched_at is not null
+                    and e.since <= s.received_at) code";
         let listen = after(&process.log(), "serving metrics and health address=");
         let metrics = Client::new(&listen, None).get("/metrics").await.text;
         let applied = within(&metrics, "tidewater_commit_to_applied_seconds", 0.99);
         let intent: String = self.sink.query_one(INTENT, &[]).await.unwrap().get(0);
-        format!("commit to applied: 99 % within {applied} s; event to dispatched code: {intent}")
+        format!("commit to applied: 99 % within {applied} s; POST to dispatched code: {intent}")
     }
 
     fn verify(&self) {
@@ -213,6 +231,27 @@ impl Scene {
             .unwrap();
         evaluation.issuable(1_000).await.unwrap().len()
     }
+}
+
+/// Sends one event after the other, each once, until it is told to end; returns those that were accepted.
+async fn send(client: Client, done: CancellationToken) -> BTreeSet<String> {
+    let mut accepted = BTreeSet::new();
+    for customer in (1..=2_000).cycle().take_while(|_| !done.is_cancelled()) {
+        tokio::time::sleep(SEND_PAUSE).await;
+        let id = Uuid::new_v4().to_string();
+        let event = json!({
+            "event_id": id, "type": "store_entered", "customer_id": customer, "store_id": 1,
+            "occurred_at": jiff::Timestamp::now().to_string()
+        });
+        // A gateway that was killed answers nothing: whether the event is there is then nobody's promise.
+        let posted = client.try_post("/v1/events", "application/json", event.to_string().into());
+        match posted.await {
+            Ok(answer) if answer.status.as_u16() == 202 => drop(accepted.insert(id)),
+            Ok(answer) => assert!(answer.status.is_server_error(), "{answer:?}"),
+            Err(_) => {}
+        }
+    }
+    accepted
 }
 
 /// The bound of a histogram's bucket that `share` of its values are in or below.
@@ -285,6 +324,9 @@ async fn whoever_is_killed_loses_nothing() {
     })
     .await;
     let simulator = scene.simulate(load);
+    let done = CancellationToken::new();
+    let mut sender = JoinSet::new();
+    sender.spawn(send(scene.client(), done.clone()));
     let seed = random::seed();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     // Ten kills of each role in five minutes, as many for each second of a shorter run.
@@ -300,15 +342,23 @@ async fn whoever_is_killed_loses_nothing() {
     }
     let ended = simulator.wait(PATIENCE);
     let summary: Value = serde_json::from_str(&ended.output).unwrap();
+    done.cancel();
+    let sent = sender.join_next().await.unwrap().unwrap();
     scene.rest().await;
-    println!("seed {seed}: {kills} kills; {summary}");
+    println!(
+        "seed {seed}: {kills} kills; {} events of the test; {summary}",
+        sent.len()
+    );
 
     let prefix = &scene.settings.kafka.as_ref().unwrap().prefix;
-    let events = scene.field(&topics::events(prefix), "event_id").len();
+    let events = scene.field(&topics::events(prefix), "event_id");
+    let lost: Vec<&String> = sent.difference(&events).collect();
+    assert!(!sent.is_empty() && lost.is_empty(), "lost: {lost:?}");
     let accepted = usize::try_from(summary["events"]["accepted"].as_u64().unwrap()).unwrap();
     assert!(
-        accepted > 0 && events >= accepted,
-        "{events} in the topic, {accepted} accepted"
+        accepted > 0 && events.len() >= accepted + sent.len(),
+        "{} in the topic, {accepted} accepted",
+        events.len()
     );
     // Time makes tuples due at any moment; the next sweep sees them.
     until_within(
