@@ -120,8 +120,8 @@ impl Dispatch {
     async fn ensure_topic(&self) -> Result<String, Error> {
         let name = kafka::topics::promotions(&self.kafka.prefix);
         let spec = TopicSpec::promotions(&self.kafka, name.clone());
-        let admin = Admin::new(&self.kafka).map_err(Error::Publish)?;
-        admin.ensure_topic(&spec).await.map_err(Error::Publish)?;
+        let admin = Admin::new(&self.kafka).map_err(Error::Topics)?;
+        admin.ensure_topic(&spec).await.map_err(Error::Topics)?;
         Ok(name)
     }
 
@@ -170,8 +170,8 @@ struct Channel {
 
 impl Channel {
     fn open(kafka: &Kafka, topic: &str) -> Result<Channel, Error> {
-        let mut producer = Producer::idempotent(kafka).map_err(Error::Publish)?;
-        let topic = producer.topic(topic).map_err(Error::Publish)?;
+        let mut producer = Producer::idempotent(kafka).map_err(Error::Topics)?;
+        let topic = producer.topic(topic).map_err(Error::Topics)?;
         Ok(Channel { producer, topic })
     }
 
@@ -182,11 +182,11 @@ impl Channel {
             let (key, value) = (parcel.key.as_bytes(), parcel.value.as_bytes());
             self.producer
                 .send(self.topic, None, Some(key), Some(value))
-                .map_err(Error::Publish)?;
+                .map_err(Error::Topics)?;
         }
         self.producer
             .flush(ACKNOWLEDGED_WITHIN)
-            .map_err(Error::Publish)?;
+            .map_err(Error::Topics)?;
         Ok(self)
     }
 }

@@ -87,9 +87,9 @@ pub enum Error {
         /// librdkafka's word.
         source: rdkafka::error::KafkaError,
     },
-    /// A promotion code cannot be published.
-    #[error("cannot publish promotion codes")]
-    Publish(#[from] crate::kafka::Error),
+    /// Topics that are ours cannot be made, written or read.
+    #[error("kafka")]
+    Topics(#[from] crate::kafka::Error),
     /// The webhook cannot be used as it is configured.
     #[error("webhook: {problem}")]
     Webhook {
@@ -209,7 +209,7 @@ impl Error {
             Error::Schema(source) => source.is_transient(),
             Error::KafkaUnreachable { .. } => true,
             // Whatever happened to the producer, the next attempt has a new one.
-            Error::Publish(source) => source.is_transient() || source.is_ambiguous(),
+            Error::Topics(source) => source.is_transient() || source.is_ambiguous(),
             Error::Missing { .. }
             | Error::Truncate { .. }
             | Error::Format(_)
@@ -245,7 +245,7 @@ impl Error {
             Error::Connect(_) | Error::Sink { .. } => ExitCode::SinkRefused,
             Error::Damaged { .. } => ExitCode::SinkSchema,
             Error::Schema(source) => source.exit_code(),
-            Error::Publish(source) => source.exit_code(),
+            Error::Topics(source) => source.exit_code(),
             Error::Kafka { .. } => ExitCode::KafkaRefused,
             Error::KafkaUnreachable { .. } => ExitCode::KafkaUnreachable,
             Error::Repartitioned { .. } => ExitCode::TopicUnusable,

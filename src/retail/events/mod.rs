@@ -90,7 +90,7 @@ impl Events {
         let mut backoff = Backoff::default();
         loop {
             let ensured = async { Admin::new(&self.kafka)?.ensure_topic(&spec).await };
-            match ensured.await.map_err(Error::Publish) {
+            match ensured.await.map_err(Error::Topics) {
                 Ok(_) => return Ok(Some(name)),
                 Err(error) => {
                     if !backoff.wait_out(error, DISTURBED, stop).await? {
