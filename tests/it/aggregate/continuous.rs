@@ -48,7 +48,7 @@ async fn last(sink: &Database) -> Option<Pass> {
 /// Waits for a pass that begins after now.
 async fn whole_pass(sink: &Database) -> Pass {
     let number = last(sink).await.map_or(0, |pass| pass.number);
-    until_within(Duration::from_mins(3), "a whole pass", async || {
+    until_within(Duration::from_mins(6), "a whole pass", async || {
         last(sink)
             .await
             .is_some_and(|pass| pass.number > number + 1)

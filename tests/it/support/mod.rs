@@ -30,6 +30,9 @@ pub(crate) use postgres::{Postgres, free_port};
 pub(crate) use process::{Ended, Tidewater};
 pub(crate) use registry::{FakeRegistry, Mood};
 
+/// How long anything may take, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_mins(5);
+
 static NAMES: AtomicU32 = AtomicU32::new(0);
 
 /// A name that no other test uses, good for databases, slots, roles and topics.
@@ -100,9 +103,9 @@ pub(crate) async fn postgres_database(name: &str) -> Connection {
     server.with_database(&name)
 }
 
-/// Asks again and again until `condition` holds; fails after two minutes, which is long on any machine.
+/// Asks again and again until `condition` holds; fails after five minutes: it has gone wrong then on any machine.
 pub(crate) async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
-    until_within(Duration::from_mins(2), what, condition).await;
+    until_within(PATIENCE, what, condition).await;
 }
 
 /// As [`until`], for what takes longer.
@@ -122,7 +125,7 @@ pub(crate) async fn until_within(
 
 /// Waits until everything that a source has committed by now is in Kafka and confirmed.
 pub(crate) async fn caught_up(source: &Database, slot: &str) {
-    caught_up_within(Duration::from_mins(2), source, slot).await;
+    caught_up_within(PATIENCE, source, slot).await;
 }
 
 /// As [`caught_up`], for what takes longer.
