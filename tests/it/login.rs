@@ -7,13 +7,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tidewater::connection::{self, Connection, connect};
 use tidewater::exit::ExitCode;
 use tidewater::postgres::{self, Error, Session, SessionKind, SnapshotExport};
 
 use crate::support;
+use crate::support::certificates::{openssl, self_signed};
 
 /// The first line that matches a connection decides.
 const HBA: &str = "\
@@ -39,41 +39,9 @@ const ROLES: &str = "
 /// Keys and certificates made by the openssl command: a root, the server's for `localhost`, a client's
 /// for the role `certified`, and a root that nobody trusts.
 fn certificates(directory: &Path) {
-    let run = |arguments: &[&str]| {
-        let output = Command::new("openssl")
-            .args(arguments)
-            .current_dir(directory)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    };
+    let run = |arguments: &[&str]| openssl(directory, arguments);
     for root in ["root", "stranger"] {
-        let (key, certificate, subject) = (
-            format!("{root}.key"),
-            format!("{root}.crt"),
-            format!("/CN={root}"),
-        );
-        run(&[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            &subject,
-            "-keyout",
-            &key,
-            "-out",
-            &certificate,
-        ]);
+        self_signed(directory, root, &[]);
     }
     fs::write(
         directory.join("server.ext"),

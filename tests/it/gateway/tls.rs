@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,41 +14,18 @@ use tempfile::TempDir;
 
 use super::Scene;
 use crate::commands::refused;
+use crate::support::certificates::self_signed;
 use crate::support::until;
 
 const REQUEST: &str = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// A new key, and a certificate that it has signed for `localhost`.
 fn make(directory: &Path, name: &str) {
-    let arguments = [
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=gateway",
-        "-addext",
+    let extensions = [
         "subjectAltName=DNS:localhost",
-        "-addext",
         "basicConstraints=critical,CA:FALSE",
-        "-keyout",
-        &format!("{name}.key"),
-        "-out",
-        &format!("{name}.crt"),
     ];
-    let mut command = Command::new("openssl");
-    let made = command.args(arguments).current_dir(directory).output();
-    let made = made.unwrap();
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
+    self_signed(directory, name, &extensions);
 }
 
 /// What is answered to a client that trusts this certificate alone; `None` if it does not trust what it is shown.

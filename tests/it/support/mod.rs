@@ -2,6 +2,7 @@
 //! that no other test uses, private servers, and waiting for a condition.
 
 mod apicurio;
+pub(crate) mod certificates;
 mod connect;
 mod debezium;
 mod flink;
