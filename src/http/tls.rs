@@ -12,6 +12,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use crate::config::settings::Identity;
+use crate::telemetry;
 
 /// How often the files are looked at, at most.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -107,20 +108,27 @@ impl Renewed {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if now.duration_since(current.looked) >= LOOK_EVERY {
             current.looked = now;
-            let written = written(&self.identity);
-            if written != current.written {
-                match read(&self.identity, self.section) {
-                    Ok(key) => {
-                        (current.key, current.written) = (Arc::new(key), written);
-                        tracing::info!(section = self.section, "the certificate was renewed");
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "a changed certificate is not used");
-                    }
-                }
-            }
+            self.look(&mut current);
         }
         Arc::clone(&current.key)
+    }
+
+    /// Takes up files that have changed, once they fit each other.
+    fn look(&self, current: &mut Current) {
+        let written = written(&self.identity);
+        if written == current.written {
+            return;
+        }
+        match read(&self.identity, self.section) {
+            Ok(key) => {
+                (current.key, current.written) = (Arc::new(key), written);
+                tracing::info!(section = self.section, "the certificate was renewed");
+            }
+            Err(error) => {
+                let error = telemetry::chain(&error);
+                tracing::warn!(%error, "a changed certificate is not used");
+            }
+        }
     }
 }
 

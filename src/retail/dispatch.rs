@@ -120,8 +120,7 @@ impl Dispatch {
     async fn ensure_topic(&self) -> Result<String, Error> {
         let name = kafka::topics::promotions(&self.kafka.prefix);
         let spec = TopicSpec::promotions(&self.kafka, name.clone());
-        let admin = Admin::new(&self.kafka).map_err(Error::Topics)?;
-        admin.ensure_topic(&spec).await.map_err(Error::Topics)?;
+        Admin::new(&self.kafka)?.ensure_topic(&spec).await?;
         Ok(name)
     }
 
@@ -170,8 +169,8 @@ struct Channel {
 
 impl Channel {
     fn open(kafka: &Kafka, topic: &str) -> Result<Channel, Error> {
-        let mut producer = Producer::idempotent(kafka).map_err(Error::Topics)?;
-        let topic = producer.topic(topic).map_err(Error::Topics)?;
+        let mut producer = Producer::idempotent(kafka)?;
+        let topic = producer.topic(topic)?;
         Ok(Channel { producer, topic })
     }
 
@@ -181,12 +180,9 @@ impl Channel {
         for parcel in parcels {
             let (key, value) = (parcel.key.as_bytes(), parcel.value.as_bytes());
             self.producer
-                .send(self.topic, None, Some(key), Some(value))
-                .map_err(Error::Topics)?;
+                .send(self.topic, None, Some(key), Some(value))?;
         }
-        self.producer
-            .flush(ACKNOWLEDGED_WITHIN)
-            .map_err(Error::Topics)?;
+        self.producer.flush(ACKNOWLEDGED_WITHIN)?;
         Ok(self)
     }
 }
