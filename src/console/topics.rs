@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
-use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,7 +15,7 @@ use super::routes::Api;
 use crate::config::settings::{Kafka, Registry};
 use crate::gateway::Parameters;
 use crate::http::Problem;
-use crate::kafka::{self, Admin, Isolation, Reader};
+use crate::kafka::{self, Admin, Isolation, Polled, Reader};
 use crate::tail::Decoder;
 use crate::telemetry;
 
@@ -29,8 +28,6 @@ const MARKERS: i64 = 20;
 const VALUE_BYTES_MAX: usize = 64 << 10;
 /// How long a broker may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one poll waits.
-const POLL: Duration = Duration::from_millis(50);
 
 /// A topic.
 #[derive(Debug, Serialize)]
@@ -160,18 +157,17 @@ fn last_records(
     let deadline = Instant::now() + ANSWER_TIMEOUT;
     let mut records: Vec<(i64, Record)> = Vec::new();
     while !open.is_empty() && Instant::now() < deadline {
-        match reader.consumer().poll(POLL) {
-            None => {}
-            Some(Err(KafkaError::PartitionEOF(partition))) => _ = open.remove(&partition),
-            Some(Ok(message)) => {
+        match reader.poll(topic)? {
+            Polled::Nothing => {}
+            Polled::End(partition) => _ = open.remove(&partition),
+            Polled::Record(message) => {
                 let at = message.timestamp().to_millis().unwrap_or_default();
                 records.push((at, record(&message, decoder.as_mut())));
             }
-            Some(Err(source)) => {
-                let topic = topic.to_owned();
-                return Err(kafka::Error::Read { topic, source });
-            }
         }
+    }
+    if !open.is_empty() {
+        return Err(reader.silent(topic, ANSWER_TIMEOUT));
     }
     records.sort_by_key(|(at, record)| std::cmp::Reverse((*at, record.offset)));
     let shown = usize::try_from(limit).unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::bindings::rd_kafka_resp_err_t as Code;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::exit::ExitCode;
 
@@ -27,6 +28,23 @@ impl ClientError {
             abort: false,
         }
     }
+}
+
+/// Whether it is one that a client which reads tells of, and gets over by itself: a broker that is away, or a
+/// partition whose leader moves.
+pub(crate) fn passes(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+        )
+    )
 }
 
 /// A failure of Kafka, or of what it holds.

@@ -25,6 +25,7 @@ pub use ad_hoc::{AdHocRecords, RequestState, RequestTable, SnapshotRequest};
 pub use admin::{Admin, Topic, TopicSpec};
 pub use client::{Quiet, consumer_config};
 pub use delivery::{Deliverer, Outcome, Parcel, Receipt};
+pub(crate) use error::passes;
 pub use error::{ClientError, Error};
 pub use member::{Member, MemberRecords};
 pub use position::{
@@ -35,4 +36,4 @@ pub use producer::Producer;
 pub use progress::{
     Entry, KeyPart, RangeProgress, SnapshotRecords, TableProgress, are_whole, forget_range,
 };
-pub use reader::{Isolation, Reader};
+pub use reader::{Isolation, Polled, Reader};

@@ -8,7 +8,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{Quiet, consumer_config};
-use super::error::Error;
+use super::error::{Error, passes};
 use crate::config::settings::Kafka;
 
 /// What a reader sees of transactions.
@@ -39,6 +39,18 @@ const POLL: Duration = Duration::from_millis(100);
 /// A consumer with partitions assigned by hand.
 pub struct Reader {
     consumer: BaseConsumer<Quiet>,
+    /// What the client has not got over since it last gave anything.
+    disturbance: Option<KafkaError>,
+}
+
+/// What a poll gave.
+pub enum Polled<'a> {
+    /// A record.
+    Record(BorrowedMessage<'a>),
+    /// The end that this partition has now.
+    End(i32),
+    /// Nothing, or an error that the client gets over by itself.
+    Nothing,
 }
 
 impl Reader {
@@ -50,7 +62,10 @@ impl Reader {
             .set("enable.partition.eof", "true")
             .create_with_context(Quiet)
             .map_err(Error::Settings)?;
-        Ok(Reader { consumer })
+        Ok(Reader {
+            consumer,
+            disturbance: None,
+        })
     }
 
     /// First and end offset of a partition. The end is the last stable offset for committed reading,
@@ -109,17 +124,13 @@ impl Reader {
         self.assign(&[(topic, partition, first.max(end - TAIL))])?;
         let mut last = None;
         while Instant::now() < deadline {
-            match self.consumer.poll(POLL) {
-                None => {}
-                Some(Ok(message)) => last = message.payload().map(<[u8]>::to_vec),
-                Some(Err(KafkaError::PartitionEOF(_))) => break,
-                Some(Err(source)) => {
-                    let topic = topic.to_owned();
-                    return Err(Error::Read { topic, source });
-                }
+            match self.poll(topic)? {
+                Polled::Nothing => {}
+                Polled::Record(message) => last = message.payload().map(<[u8]>::to_vec),
+                Polled::End(_) => return Ok(last),
             }
         }
-        Ok(last)
+        Err(self.silent(topic, ANSWER_TIMEOUT))
     }
 
     /// Whether a topic has never held a record, or holds none any more.
@@ -143,9 +154,37 @@ impl Reader {
         Ok(true)
     }
 
-    /// The consumer, for reading that does not end at an offset.
-    pub fn consumer(&self) -> &BaseConsumer<Quiet> {
-        &self.consumer
+    /// Polls once, for a tenth of a second at most. `topic` is named in an error.
+    pub fn poll(&mut self, topic: &str) -> Result<Polled<'_>, Error> {
+        match self.consumer.poll(POLL) {
+            None => Ok(Polled::Nothing),
+            Some(Ok(message)) => {
+                self.disturbance = None;
+                Ok(Polled::Record(message))
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                self.disturbance = None;
+                Ok(Polled::End(partition))
+            }
+            Some(Err(error)) if passes(&error) => {
+                tracing::warn!(%error, topic, "kafka is disturbed; the client goes on by itself");
+                self.disturbance = Some(error);
+                Ok(Polled::Nothing)
+            }
+            Some(Err(source)) => Err(Error::Read {
+                topic: topic.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Why nothing has come for so long.
+    pub fn silent(&mut self, topic: &str, timeout: Duration) -> Error {
+        let topic = topic.to_owned();
+        match self.disturbance.take() {
+            Some(source) => Error::Read { topic, source },
+            None => Error::HeldBack { topic, timeout },
+        }
     }
 
     /// Hands over every committed record of a partition from one offset up to, and not including, another;
@@ -161,28 +200,20 @@ impl Reader {
         self.assign(&[(topic, partition, start)])?;
         let mut deadline = Instant::now() + silence_max;
         loop {
-            match self.consumer.poll(POLL) {
-                Some(Ok(message)) if message.offset() >= end => return Ok(()),
-                Some(Ok(message)) => {
+            match self.poll(topic)? {
+                Polled::Record(message) if message.offset() >= end => return Ok(()),
+                Polled::Record(message) => {
                     each(&message)?;
                     if message.offset() + 1 == end {
                         return Ok(());
                     }
                     deadline = Instant::now() + silence_max;
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
-                Some(Err(source)) => {
-                    let topic = topic.to_owned();
-                    return Err(Error::Read { topic, source }.into());
-                }
-                None if Instant::now() >= deadline => {
-                    let held_back = Error::HeldBack {
-                        topic: topic.to_owned(),
-                        timeout: silence_max,
-                    };
-                    return Err(held_back.into());
-                }
-                None => {}
+                Polled::End(_) => return Ok(()),
+                Polled::Nothing => {}
+            }
+            if Instant::now() >= deadline {
+                return Err(self.silent(topic, silence_max).into());
             }
         }
     }
@@ -201,10 +232,6 @@ impl Reader {
         each: impl FnMut(i64, Option<&[u8]>, Option<&[u8]>),
     ) -> Result<(), Error> {
         let deadline = Instant::now() + timeout;
-        let held_back = || Error::HeldBack {
-            topic: topic.to_owned(),
-            timeout,
-        };
         let (_, high) = Reader::offsets(
             kafka,
             topic,
@@ -215,15 +242,14 @@ impl Reader {
         let reader = Reader::open(kafka, Isolation::Committed)?;
         while reader.watermarks(topic, partition, ANSWER_TIMEOUT)?.1 < high {
             if Instant::now() >= deadline {
-                return Err(held_back());
+                return Err(Error::HeldBack {
+                    topic: topic.to_owned(),
+                    timeout,
+                });
             }
             std::thread::sleep(SETTLE_POLL);
         }
-        if reader.read_to_end(topic, partition, deadline, each)? {
-            Ok(())
-        } else {
-            Err(held_back())
-        }
+        reader.read_to_end(topic, partition, (deadline, timeout), each)
     }
 
     /// As [`Reader::read_settled`], to the end that committed reading has now: what an open transaction
@@ -237,39 +263,26 @@ impl Reader {
     ) -> Result<(), Error> {
         let reader = Reader::open(kafka, Isolation::Committed)?;
         let deadline = Instant::now() + timeout;
-        if reader.read_to_end(topic, partition, deadline, each)? {
-            Ok(())
-        } else {
-            Err(Error::HeldBack {
-                topic: topic.to_owned(),
-                timeout,
-            })
-        }
+        reader.read_to_end(topic, partition, (deadline, timeout), each)
     }
 
-    /// Reads a partition from its first record to its end; `false` when the time is up before.
+    /// Reads a partition from its first record to its end; an error when the time is up before.
     fn read_to_end(
         mut self,
         topic: &str,
         partition: i32,
-        deadline: Instant,
+        (deadline, timeout): (Instant, Duration),
         mut each: impl FnMut(i64, Option<&[u8]>, Option<&[u8]>),
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         let (first, _) = self.watermarks(topic, partition, ANSWER_TIMEOUT)?;
         self.assign(&[(topic, partition, first)])?;
         while Instant::now() < deadline {
-            match self.consumer.poll(POLL) {
-                None => {}
-                Some(Ok(message)) => each(message.offset(), message.key(), message.payload()),
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(true),
-                Some(Err(source)) => {
-                    return Err(Error::Read {
-                        topic: topic.to_owned(),
-                        source,
-                    });
-                }
+            match self.poll(topic)? {
+                Polled::Nothing => {}
+                Polled::Record(message) => each(message.offset(), message.key(), message.payload()),
+                Polled::End(_) => return Ok(()),
             }
         }
-        Ok(false)
+        Err(self.silent(topic, timeout))
     }
 }

@@ -28,6 +28,7 @@ use super::store::Progress;
 use super::time::Timestamp;
 use super::topics::count_partitions;
 use crate::config::settings::{Kafka, Retail};
+use crate::kafka::passes;
 
 /// How long one poll waits when no batch is open.
 const POLL: Duration = Duration::from_millis(50);
@@ -488,20 +489,12 @@ fn is_out_of_range(error: &KafkaError) -> bool {
 
 /// Logs an error that the client gets over by itself, gives back any other.
 pub(super) fn definite(error: KafkaError) -> Result<(), Error> {
-    let code = error.rdkafka_error_code();
-    let passing = matches!(
-        code,
+    let of_the_group = matches!(
+        error.rdkafka_error_code(),
         Some(
-            RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::AllBrokersDown
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::RequestTimedOut
-                | RDKafkaErrorCode::UnknownTopicOrPartition
+            RDKafkaErrorCode::UnknownTopicOrPartition
                 | RDKafkaErrorCode::UnknownTopic
                 | RDKafkaErrorCode::UnknownPartition
-                | RDKafkaErrorCode::NotLeaderForPartition
-                | RDKafkaErrorCode::LeaderNotAvailable
                 | RDKafkaErrorCode::CoordinatorNotAvailable
                 | RDKafkaErrorCode::CoordinatorLoadInProgress
                 | RDKafkaErrorCode::NotCoordinator
@@ -511,7 +504,7 @@ pub(super) fn definite(error: KafkaError) -> Result<(), Error> {
                 | RDKafkaErrorCode::PollExceeded
         )
     );
-    if passing {
+    if of_the_group || passes(&error) {
         tracing::warn!(%error, "kafka is disturbed; the client goes on by itself");
         Ok(())
     } else {

@@ -9,7 +9,6 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use lru::LruCache;
-use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -17,13 +16,11 @@ use uuid::Uuid;
 use super::answer::{Answer, Code, Responders};
 use super::poster::End;
 use crate::config::settings::Kafka;
-use crate::kafka::{self, Admin, Isolation, Reader, topics};
+use crate::kafka::{self, Admin, Isolation, Polled, Reader, topics};
 use crate::telemetry;
 
 /// How long a broker may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long one poll waits before the end is looked at.
-const POLL: Duration = Duration::from_millis(100);
 /// Before a topic that is not there, or a broker that is away, is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Codes that are known when they come again: each is sent at least once.
@@ -80,15 +77,13 @@ impl Codes {
             .collect();
         reader.assign(&starts)?;
         while !self.end.is_near() {
-            let polled = reader.consumer().poll(POLL);
-            if matches!(polled, Some(Ok(_) | Err(KafkaError::PartitionEOF(_))))
-                && std::mem::take(away)
-            {
+            let polled = reader.poll(topic)?;
+            if !matches!(polled, Polled::Nothing) && std::mem::take(away) {
                 tracing::info!("shoppers read their codes again");
             }
             match polled {
-                None | Some(Err(KafkaError::PartitionEOF(_))) => {}
-                Some(Ok(message)) => {
+                Polled::Nothing | Polled::End(_) => {}
+                Polled::Record(message) => {
                     if !self.take(message.payload(), known) {
                         return Ok(());
                     }
@@ -96,10 +91,6 @@ impl Codes {
                     if let Some(offset) = partition.and_then(|index| offsets.get_mut(index)) {
                         *offset = message.offset() + 1;
                     }
-                }
-                Some(Err(source)) => {
-                    let topic = topic.to_owned();
-                    return Err(kafka::Error::Read { topic, source });
                 }
             }
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use tokio_util::sync::CancellationToken;
 
@@ -10,12 +9,10 @@ use super::{DecodeError, Decoder, Lines};
 use crate::config::settings::Kafka;
 use crate::event::MARK_HEADER;
 use crate::exit::ExitCode;
-use crate::kafka::{self, Admin, Isolation, Reader};
+use crate::kafka::{self, Admin, Isolation, Polled, Reader};
 
 /// How long a broker may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long one poll waits before the stop is looked at.
-const POLL: Duration = Duration::from_millis(100);
 
 /// What to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,13 +93,8 @@ pub fn follow(
     let mut lines = Lines::default();
     let mut left = options.count.unwrap_or(u64::MAX);
     while left > 0 && !stop.is_cancelled() {
-        let message = match reader.consumer().poll(POLL) {
-            None | Some(Err(KafkaError::PartitionEOF(_))) => continue,
-            Some(Ok(message)) => message,
-            Some(Err(source)) => {
-                let topic = topic.to_owned();
-                return Err(kafka::Error::Read { topic, source }.into());
-            }
+        let Polled::Record(message) = reader.poll(topic)? else {
+            continue;
         };
         let mut read = |bytes: Option<&[u8]>| match (&mut decoder, bytes) {
             (Some(decoder), Some(bytes)) => decoder.json(bytes),

@@ -130,6 +130,11 @@ impl Tidewater {
         read_step(&self.path("steps"), role)
     }
 
+    /// What it has printed so far.
+    pub(crate) fn output(&self) -> String {
+        std::fs::read_to_string(self.path("output")).unwrap()
+    }
+
     /// What it has logged so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap()
