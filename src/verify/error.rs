@@ -61,6 +61,17 @@ pub enum Error {
         /// The limit.
         rows_max: usize,
     },
+    /// What was mended is wrong again.
+    #[error(
+        "{rows} rows of the sink differ again after {repairs} repairs: does anything but `tidewater \
+         aggregate` write to its tables?"
+    )]
+    DiffersAgain {
+        /// Rows.
+        rows: usize,
+        /// How many were carried out.
+        repairs: u32,
+    },
     /// The sink refused a statement of a repair.
     #[error("{action} at the sink: nothing was repaired, try it again")]
     Repair {
@@ -195,6 +206,7 @@ impl Error {
             | Error::SnapshotRunning { .. }
             | Error::WentBack
             | Error::TooManyToRepair { .. }
+            | Error::DiffersAgain { .. }
             | Error::Repair { .. }
             | Error::Thread(_) => ExitCode::Failure,
             Error::HistoryGone { .. } | Error::Content { .. } => ExitCode::TopicContent,
@@ -216,6 +228,7 @@ impl Error {
             | Error::NotApplied { .. }
             | Error::Unpublished { .. }
             | Error::WentBack
+            | Error::DiffersAgain { .. }
             | Error::Repair { .. } => true,
             Error::Evaluation(error) => error.is_transient(),
             Error::Unconfigured { .. }

@@ -101,6 +101,13 @@ pub(super) async fn verify(pass: &mut Pass<'_>, model: &Model) -> Result<(), Err
     refusals(pass, refused).await
 }
 
+/// Compares `promotion_refusal`.
+pub(super) async fn verify_refusals(pass: &mut Pass<'_>, model: &Model) -> Result<(), Error> {
+    let codes = codes(pass.sink).await?;
+    let (_, refused) = expected(&codes, model);
+    refusals(pass, refused).await
+}
+
 /// Mends `promotion_refusal`. Whoever settles a code has its row in the ledger locked, and so has this.
 pub(super) async fn mend(
     pass: &mut Pass<'_>,

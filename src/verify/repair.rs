@@ -3,12 +3,17 @@
 //! ```text
 //! keys that differ ─▶ fold on ─▶ lock consumer_offset ─▶ fold the rest ─▶ compare those keys again
 //!                                                        ─▶ write them ─▶ evaluate their pairs, commit
+//!                                                        ─▶ compare everything again
 //! ```
 //!
 //! Every transaction of a consumer begins with moving its offsets. So once the table is locked none is under
 //! way and none begins, and the rows must be what the topics come to at just those offsets. A key whose row has
 //! moved since it was first compared is compared with that. The consumers wait meanwhile, for what is left to
 //! fold and the rows that differ; both are few.
+//!
+//! Before that a consumer may have folded a change into a wrong row, which makes a row wrong that was right when
+//! it was compared: the image of an order with a wrong price is taken off the hour's revenue. From the repair on
+//! there is nothing wrong left to fold into, so what the second comparison finds is the last of it.
 //!
 //! The locks come in the order of every other transaction: offsets, rows, pairs by key, codes by id. Rules,
 //! ledger and outbox are not written, and no code is issued.
@@ -23,7 +28,7 @@ use super::eligibility::{CONDITIONS, ELIGIBLE};
 use super::redemption::{self, REDEMPTIONS};
 use super::report::{Comparison, Findings, Repair};
 use super::rows::{Differing, Mended, Pass, Task, execute, repairing};
-use super::sink::{Folded, tables};
+use super::sink::{Folded, Offset, look_again, tables};
 use crate::config::settings::{Kafka, Retail};
 use crate::connection::Database;
 use crate::retail::LOCK_PAIRS;
@@ -35,64 +40,90 @@ use crate::retail::touched::Pair;
 /// Rows that are written while the consumers wait. Where more differ, a rebuild is what is wanted.
 const ROWS_MAX: usize = 100_000;
 
-/// Mends what differed, and says what it leaves.
+/// Repairs of one run. What consumers made of wrong rows is mended by the second, so a third finds something
+/// only if somebody else writes.
+const REPAIRS_MAX: u32 = 4;
+
+/// Mends what differed, looks again until nothing does, and says what it leaves.
 pub(super) async fn run(
+    sink: &mut Database,
+    kafka: &Kafka,
+    retail: &Retail,
+    mut folded: Folded,
+    mut differing: Differing,
+    findings: &mut Findings,
+) -> Result<(), Error> {
+    let mut repairs = 0;
+    while differing.rows() > 0 || folded.streamed(kafka, retail).any(is_wrong) {
+        if differing.rows() > ROWS_MAX {
+            return Err(Error::TooManyToRepair {
+                rows: differing.rows(),
+                rows_max: ROWS_MAX,
+            });
+        }
+        if repairs == REPAIRS_MAX {
+            return Err(Error::DiffersAgain {
+                rows: differing.rows(),
+                repairs,
+            });
+        }
+        repairs += 1;
+        folded = mend(sink, kafka, retail, folded, &differing, findings).await?;
+        (folded, differing) = look_again(sink, kafka, retail, folded, findings).await?;
+    }
+    remedies(findings);
+    Ok(())
+}
+
+fn is_wrong((offset, expected): (&Offset, Option<String>)) -> bool {
+    expected != offset.streamed_position
+}
+
+/// Mends these rows in one transaction. Returns the topics folded to where it stood.
+async fn mend(
     sink: &mut Database,
     kafka: &Kafka,
     retail: &Retail,
     folded: Folded,
     differing: &Differing,
     findings: &mut Findings,
-) -> Result<(), Error> {
+) -> Result<Folded, Error> {
     // One that is locked by somebody else must not make the consumers wait behind this.
     const LOCK: &str = "
         set local lock_timeout = '30s';
         lock table consumer_offset in share row exclusive mode";
-    if differing.rows() > ROWS_MAX {
-        return Err(Error::TooManyToRepair {
-            rows: differing.rows(),
-            rows_max: ROWS_MAX,
-        });
-    }
-    let wrong = |(offset, expected): &(&_, Option<String>)| {
-        let offset: &super::sink::Offset = offset;
-        *expected != offset.streamed_position
+    // What came while the tables were compared is folded before anybody has to wait.
+    let folded = folded.on(sink, kafka, retail).await?;
+    let transaction = sink
+        .transaction()
+        .await
+        .map_err(repairing("beginning a transaction"))?;
+    transaction
+        .batch_execute(LOCK)
+        .await
+        .map_err(repairing("waiting for the consumers' transactions"))?;
+    let folded = folded.on(transaction.client(), kafka, retail).await?;
+    let mut mended = Mended::default();
+    let mut pass = Pass {
+        sink: transaction.client(),
+        findings,
+        task: Task::Mend(differing, &mut mended),
     };
-    if differing.rows() > 0 || folded.streamed(kafka, retail).any(|one| wrong(&one)) {
-        // What came while the tables were compared is folded before anybody has to wait.
-        let folded = folded.on(sink, kafka, retail).await?;
-        let transaction = sink
-            .transaction()
-            .await
-            .map_err(repairing("beginning a transaction"))?;
-        transaction
-            .batch_execute(LOCK)
-            .await
-            .map_err(repairing("waiting for the consumers' transactions"))?;
-        let folded = folded.on(transaction.client(), kafka, retail).await?;
-        let mut mended = Mended::default();
-        let mut pass = Pass {
-            sink: transaction.client(),
-            findings,
-            task: Task::Mend(differing, &mut mended),
-        };
-        tables(&mut pass, &folded.model).await?;
-        positions(&mut pass, kafka, retail, &folded).await?;
-        let pairs = concerned(transaction.client(), differing, &mended).await?;
-        evaluate(&transaction, retail, &pairs, findings).await?;
-        let mut pass = Pass {
-            sink: transaction.client(),
-            findings,
-            task: Task::Mend(differing, &mut mended),
-        };
-        redemption::mend(&mut pass, &folded.model, differing).await?;
-        transaction
-            .commit()
-            .await
-            .map_err(repairing("committing the repair"))?;
-    }
-    remedies(findings);
-    Ok(())
+    tables(&mut pass, &folded.model).await?;
+    positions(&mut pass, kafka, retail, &folded).await?;
+    let pairs = concerned(transaction.client(), differing, &mended).await?;
+    evaluate(&transaction, retail, &pairs, findings).await?;
+    let mut pass = Pass {
+        sink: transaction.client(),
+        findings,
+        task: Task::Mend(differing, &mut mended),
+    };
+    redemption::mend(&mut pass, &folded.model, differing).await?;
+    transaction
+        .commit()
+        .await
+        .map_err(repairing("committing the repair"))?;
+    Ok(folded)
 }
 
 /// Mends the last streamed positions. Consumers have them in memory, so the partition's owner is fenced and

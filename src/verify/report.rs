@@ -146,6 +146,25 @@ impl Findings {
         self.report.notes.push(note.into());
     }
 
+    /// For another look at some of the tables.
+    pub(super) fn again(&self) -> Findings {
+        Findings::new(self.differences_max)
+    }
+
+    /// Adds the differences of another look. How many rows there are stays as it was first.
+    pub(super) fn join(&mut self, again: Report) {
+        self.report.differences_found += again.differences_found;
+        let room = self.differences_max - self.report.differences.len();
+        let shown = again.differences.into_iter().take(room);
+        self.report.differences.extend(shown);
+        for later in again.tables {
+            let mut tables = self.report.tables.iter_mut();
+            if let Some(table) = tables.find(|table| table.table == later.table) {
+                table.differences += later.differences;
+            }
+        }
+    }
+
     /// Begins a table; differences count for the table begun last.
     pub(super) fn begin(&mut self, table: &str, comparison: Comparison) {
         let table = table.to_owned();

@@ -31,12 +31,12 @@ pub(super) async fn verify(
     let mut sink = connection::connect(&sink.connection)
         .await
         .map_err(Error::SinkConnection)?;
-    let begin = "set timezone = 'UTC'; set datestyle = 'ISO'; set statement_timeout = 0;
-        set idle_in_transaction_session_timeout = 0;
-        begin isolation level repeatable read read only";
-    sink.batch_execute(begin)
+    let settings = "set timezone = 'UTC'; set datestyle = 'ISO'; set statement_timeout = 0;
+        set idle_in_transaction_session_timeout = 0";
+    sink.batch_execute(settings)
         .await
-        .map_err(query("beginning a transaction"))?;
+        .map_err(query("preparing the session"))?;
+    begin(&sink).await?;
     let now = sink
         .query_one("select now()::text", &[])
         .await
@@ -55,12 +55,48 @@ pub(super) async fn verify(
     redemption::verify(&mut pass, &folded.model).await?;
     ledger::verify(&sink, kafka, &published, findings).await?;
     if repair {
-        sink.batch_execute("commit")
-            .await
-            .map_err(query("ending the transaction"))?;
-        repair::run(&mut sink, kafka, retail, folded, &differing, findings).await?;
+        end(&sink).await?;
+        repair::run(&mut sink, kafka, retail, folded, differing, findings).await?;
     }
     Ok(())
+}
+
+/// Compares again, after a repair, everything that one mends: the topics up to where the sink is now, and the keys
+/// of the rows that differ.
+pub(super) async fn look_again(
+    sink: &Client,
+    kafka: &Kafka,
+    retail: &Retail,
+    folded: Folded,
+    findings: &mut Findings,
+) -> Result<(Folded, Differing), Error> {
+    begin(sink).await?;
+    let folded = folded.on(sink, kafka, retail).await?;
+    let mut differing = Differing::default();
+    let mut again = findings.again();
+    let mut pass = Pass {
+        sink,
+        findings: &mut again,
+        task: Task::Compare(Some(&mut differing)),
+    };
+    tables(&mut pass, &folded.model).await?;
+    eligibility::verify(&mut pass, &folded.model).await?;
+    redemption::verify_refusals(&mut pass, &folded.model).await?;
+    end(sink).await?;
+    findings.join(again.finish());
+    Ok((folded, differing))
+}
+
+async fn begin(sink: &Client) -> Result<(), Error> {
+    sink.batch_execute("begin isolation level repeatable read read only")
+        .await
+        .map_err(query("beginning a transaction"))
+}
+
+async fn end(sink: &Client) -> Result<(), Error> {
+    sink.batch_execute("commit")
+        .await
+        .map_err(query("ending the transaction"))
 }
 
 /// Compares or mends what follows from the topics alone.

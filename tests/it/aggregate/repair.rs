@@ -182,9 +182,16 @@ async fn a_sink_is_repaired_while_its_consumer_goes_on() {
     let sink = scene.sink().await;
     let load = scene.load();
     let mut repairs = 0;
+    let orders = async || {
+        let count = "select count(*) from order_image";
+        sink.query_one(count, &[]).await.unwrap().get::<_, i64>(0)
+    };
     for round in 0..4 {
-        let changes = load.changes();
-        until("the load to go on", async || load.changes() > changes + 300).await;
+        let before = orders().await;
+        until("the consumer to go on", async || {
+            orders().await > before + 150
+        })
+        .await;
         // As one transaction of a consumer more, so that it cannot meet one in another order.
         let drift = format!("begin; lock table consumer_offset in share mode; {DRIFT}; commit");
         sink.batch_execute(&drift).await.unwrap();
@@ -225,26 +232,30 @@ async fn a_repair_waits_for_the_consumers_transaction_and_goes_by_its_offsets() 
         let row = sink.query_one(WAITING, &[&query]).await.unwrap();
         row.get::<_, bool>(0)
     };
-    let damage = "update sales_hourly set units = units + 5;
+    // With the price of its image an order's cancellation takes a sum off an hour of sales that was right before.
+    let damage = "update sales_hourly set units = units + 5 where store_id <> 1;
+                  update order_image set unit_price = '1.11' where store_id = 1;
                   update inventory_image set changed_at = changed_at + interval '1 microsecond'";
     sink.batch_execute(damage).await.unwrap();
-    // The consumer is in the midst of a transaction, with which the rows that differ move on.
+    // The consumer is in the midst of a transaction, with which rows that differ move on, and others become wrong.
     let holding = held.transaction().await.unwrap();
     let hold = "update consumer_offset set owner = owner";
     holding.batch_execute(hold).await.unwrap();
     let change = "
         insert into orders (customer_id, store_id, product_id, quantity, unit_price, placed_at)
-            select customer_id, store_id, product_id, quantity, unit_price, placed_at from orders";
+            select customer_id, store_id, product_id, quantity, unit_price, placed_at from orders;
+        update orders set status = 'cancelled'";
     scene.database.batch_execute(change).await.unwrap();
     until("the consumer to wait", async || {
         waits("%update consumer_offset o set next_offset%").await
     })
     .await;
-    let repair = Tidewater::start(
+    let mut repair = Tidewater::start(
         &["verify", "--sink-only", "--repair", "--json"],
         &scene.config,
     );
     until("the repair to wait", async || {
+        assert!(repair.is_running(), "{}", repair.log());
         waits("%lock table consumer_offset%").await
     })
     .await;
