@@ -124,7 +124,9 @@ impl Kafka {
         let log = log.unwrap();
         let mut command = Command::new("java");
         command
-            .args(["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC"])
+            // It does not live long enough for optimized code to pay.
+            .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+            .args(["-Xms256m", "-Xmx512m"])
             .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
             .args(["-cp", &format!("{libraries}/*"), class])
             .stdin(Stdio::null())
