@@ -112,7 +112,7 @@ impl Publisher {
         steps: Steps,
     ) -> Result<Publisher, kafka::Error> {
         let (within, events_max) = (gateway.acknowledge_timeout, gateway.events_in_flight_max);
-        let producer = Deliverer::open(&kafka, within, events_max)?;
+        let producer = Deliverer::open(&kafka, topic.clone(), within, events_max)?;
         Ok(Publisher(Arc::new(Shared {
             kafka,
             topic,
@@ -232,7 +232,8 @@ impl Shared {
                 reason,
                 "the producer of events has failed for good; opening another"
             );
-            let another = Deliverer::open(&self.kafka, self.within, self.events_max)?;
+            let topic = self.topic.clone();
+            let another = Deliverer::open(&self.kafka, topic, self.within, self.events_max)?;
             *self
                 .producer
                 .write()
@@ -301,15 +302,13 @@ impl Flight {
             self.mark(index, SENT);
             self.open.fetch_add(1, Ordering::Relaxed);
             let parcel = Parcel {
-                topic: &self.shared.topic,
                 key: key.as_bytes(),
                 value: value.as_bytes(),
             };
-            if let Err(outcome) = producer.send(parcel, self, index) {
-                self.delivered(index, outcome);
-            }
+            producer.send(parcel, self, index);
             sent += 1;
         }
+        producer.depart();
         sent
     }
 

@@ -1,14 +1,22 @@
 //! A producer that tells of each record how it fared: for records that somebody waits for.
 //!
 //! ```text
-//! send ─▶ librdkafka's queue ─▶ broker (acks=all, idempotent) ─▶ [`Receipt::delivered`], on the polling thread
+//! send ─▶ waits ─▶ a wave: librdkafka's queue ─▶ broker (acks=all, idempotent) ─▶ [`Receipt::delivered`]
+//!           ▲                                                                         │ the last of the wave
+//!           └─────────────────────────── the next wave departs ◀──────────────────────┘
 //! ```
 //!
-//! Every record that was accepted by [`Deliverer::send`] is told of exactly once, also when the producer is
+//! An idempotent producer sends nothing more to a partition that has more than five records under way, and
+//! until the answer its thread asks in a loop, without a pause, whether it may: that took a whole core under 500
+//! events a second. So records gather here instead, which costs no time: they leave when those before have
+//! arrived.
+//!
+//! Every record that was given to [`Deliverer::send`] is told of exactly once, also when the producer is
 //! dropped: what is still queued then counts as lost.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -40,38 +48,85 @@ pub trait Receipt: Send + Sync + 'static {
 /// A record for a producer.
 #[derive(Clone, Copy, Debug)]
 pub struct Parcel<'a> {
-    /// Its topic.
-    pub topic: &'a str,
     /// Its key.
     pub key: &'a [u8],
     /// Its value.
     pub value: &'a [u8],
 }
 
-/// The producer; clones of an `Arc` of it may send from any thread.
+/// The producer of one topic; clones of an `Arc` of it may send from any thread.
 pub struct Deliverer<R: Receipt> {
-    producer: ThreadedProducer<Context<R>>,
+    producer: Arc<ThreadedProducer<Context<R>>>,
+    quay: Arc<Quay<R>>,
+    /// Sends the waves.
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A record that waits for its wave.
+struct Waiting<R> {
+    key: Box<[u8]>,
+    value: Box<[u8]>,
+    receipt: Arc<R>,
+    index: u32,
+}
+
+/// Where records wait.
+struct Quay<R> {
+    state: Mutex<State<R>>,
+    changed: Condvar,
+}
+
+struct State<R> {
+    waiting: Vec<Waiting<R>>,
+    /// Records of the wave that are not told of yet.
+    under_way: usize,
+    closed: bool,
 }
 
 impl<R: Receipt> Deliverer<R> {
-    /// Opens it; nothing is asked yet. `within`: how long a record may take. `records_max`: how many may wait.
-    pub fn open(kafka: &Kafka, within: Duration, records_max: usize) -> Result<Self, Error> {
+    /// Opens it; nothing is asked yet. `within`: how long a record may take once its wave has departed.
+    /// `records_max`: how many may wait.
+    pub fn open(
+        kafka: &Kafka,
+        topic: String,
+        within: Duration,
+        records_max: usize,
+    ) -> Result<Self, Error> {
+        let quay = Arc::new(Quay {
+            state: Mutex::new(State {
+                waiting: Vec::new(),
+                under_way: 0,
+                closed: false,
+            }),
+            changed: Condvar::new(),
+        });
         let producer = deliverer_config(kafka, within, records_max)
-            .create_with_context(Context(std::marker::PhantomData))
+            .create_with_context(Context(Arc::clone(&quay)))
             .map_err(Error::Settings)?;
-        Ok(Deliverer { producer })
+        let producer = Arc::new(producer);
+        let waves = (Arc::clone(&producer), Arc::clone(&quay));
+        let thread = std::thread::Builder::new().name("deliverer".to_owned());
+        let thread = thread.spawn(move || send_waves(&waves.0, &waves.1, &topic));
+        Ok(Deliverer {
+            producer,
+            quay,
+            thread: Some(thread.map_err(Error::Thread)?),
+        })
     }
 
-    /// Enqueues a record, copied. An error is the record's outcome: nothing more will be told of it.
-    pub fn send(&self, parcel: Parcel<'_>, receipt: &Arc<R>, index: u32) -> Result<(), Outcome> {
-        let told = Box::new((Arc::clone(receipt), index));
-        let record = BaseRecord::with_opaque_to(parcel.topic, told)
-            .key(parcel.key)
-            .payload(parcel.value);
-        self.producer.send(record).map_err(|(error, _)| {
-            let unknown = RDKafkaErrorCode::Unknown;
-            Outcome::Failed(error.rdkafka_error_code().unwrap_or(unknown))
-        })
+    /// Takes a record, copied, which waits for [`Deliverer::depart`].
+    pub fn send(&self, parcel: Parcel<'_>, receipt: &Arc<R>, index: u32) {
+        self.quay.state().waiting.push(Waiting {
+            key: parcel.key.into(),
+            value: parcel.value.into(),
+            receipt: Arc::clone(receipt),
+            index,
+        });
+    }
+
+    /// What was taken so far leaves as soon as nothing is under way.
+    pub fn depart(&self) {
+        self.quay.changed.notify_all();
     }
 
     /// The error after which this producer sends nothing any more.
@@ -101,19 +156,91 @@ impl<R: Receipt> Deliverer<R> {
 
     /// Waits until every record has been told of. Blocks.
     pub fn flush(&self, timeout: Duration) -> Result<(), Error> {
-        self.producer
-            .flush(timeout)
-            .map_err(|error| Error::Timeout {
-                call: "flush",
-                source: ClientError::new(
-                    rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT,
-                    error.to_string(),
-                ),
-            })
+        let deadline = Instant::now() + timeout;
+        self.depart();
+        let mut state = self.quay.state();
+        while state.under_way > 0 || !state.waiting.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let records = state.under_way + state.waiting.len();
+                return Err(Error::Timeout {
+                    call: "flush",
+                    source: ClientError::new(
+                        rdkafka::bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__TIMED_OUT,
+                        format!("{records} records are not acknowledged"),
+                    ),
+                });
+            }
+            let waited = self.quay.changed.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
     }
 }
 
-struct Context<R>(std::marker::PhantomData<fn() -> R>);
+impl<R: Receipt> Drop for Deliverer<R> {
+    fn drop(&mut self) {
+        self.quay.state().closed = true;
+        self.quay.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported by the panic hook.
+            let _ = thread.join();
+        }
+        let lost = std::mem::take(&mut self.quay.state().waiting);
+        for record in lost {
+            let purged = Outcome::Failed(RDKafkaErrorCode::PurgeQueue);
+            record.receipt.delivered(record.index, purged);
+        }
+    }
+}
+
+impl<R> Quay<R> {
+    fn state(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything that waits, once nothing is under way; `None` when closed.
+    fn next_wave(&self) -> Option<Vec<Waiting<R>>> {
+        let stays = |state: &mut State<R>| {
+            !state.closed && (state.under_way > 0 || state.waiting.is_empty())
+        };
+        let waited = self.changed.wait_while(self.state(), stays);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
+            return None;
+        }
+        state.under_way = state.waiting.len();
+        Some(std::mem::take(&mut state.waiting))
+    }
+
+    /// A record of the wave has been told of.
+    fn arrived(&self) {
+        let mut state = self.state();
+        state.under_way = state.under_way.saturating_sub(1);
+        if state.under_way == 0 {
+            self.changed.notify_all();
+        }
+    }
+}
+
+fn send_waves<R: Receipt>(producer: &ThreadedProducer<Context<R>>, quay: &Quay<R>, topic: &str) {
+    while let Some(wave) = quay.next_wave() {
+        for record in &wave {
+            let told = Box::new((Arc::clone(&record.receipt), record.index));
+            let parcel = BaseRecord::with_opaque_to(topic, told)
+                .key(&*record.key)
+                .payload(&*record.value);
+            if let Err((error, _)) = producer.send(parcel) {
+                let code = error.rdkafka_error_code();
+                let refused = Outcome::Failed(code.unwrap_or(RDKafkaErrorCode::Unknown));
+                record.receipt.delivered(record.index, refused);
+                quay.arrived();
+            }
+        }
+    }
+}
+
+struct Context<R>(Arc<Quay<R>>);
 
 impl<R: Receipt> ClientContext for Context<R> {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
@@ -138,6 +265,7 @@ impl<R: Receipt> ProducerContext for Context<R> {
         };
         let (receipt, index) = *told;
         receipt.delivered(index, outcome);
+        self.0.arrived();
     }
 }
 

@@ -201,6 +201,9 @@ pub enum Error {
     /// The producer was closed.
     #[error("the producer is closed")]
     Closed,
+    /// The system gives no thread.
+    #[error("cannot start a thread for a producer")]
+    Thread(#[source] std::io::Error),
 }
 
 impl Error {
@@ -276,7 +279,7 @@ impl Error {
             Error::RecordTooLarge { .. } => ExitCode::RecordTooLarge,
             Error::TopicUnusable { .. } | Error::CreateTopic { .. } => ExitCode::TopicUnusable,
             Error::Position { .. } => ExitCode::TopicContent,
-            Error::Closed => ExitCode::Failure,
+            Error::Closed | Error::Thread(_) => ExitCode::Failure,
         }
     }
 }
