@@ -80,8 +80,9 @@ pub(super) struct Session {
 }
 
 /// Statements are short, and are taken for long ones where the planner cannot count: compiling one takes a
-/// second, and running it a hundredth of that.
-const SETTINGS: &str = "set jit = off";
+/// second, and running it a hundredth of that. Nor is one worth another plan for its parameters, of which the
+/// planner only sees how many there are: keys are looked up, one by one, whatever they are.
+const SETTINGS: &str = "set jit = off; set plan_cache_mode = force_generic_plan";
 
 impl Session {
     /// Logs in.

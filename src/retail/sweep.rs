@@ -82,6 +82,28 @@ impl Sweeper {
         .await
     }
 
+    /// Has the server look at tables that it has never looked at. What it does by itself comes a minute or two after
+    /// a snapshot has filled them, and plans are those for empty tables until then.
+    pub async fn analyze_new_tables(&self) -> Result<(), Error> {
+        const SQL: &str = "
+            select coalesce(string_agg(format('analyze %s', oid::regclass), '; '), '') as statements
+            from pg_class
+            where relnamespace = current_schema()::regnamespace and relkind = 'r'
+              and reltuples < 0 and pg_has_role(relowner, 'usage')";
+        let rows = self
+            .session
+            .query("look for tables without statistics", SQL, &[])
+            .await?;
+        let statements: String = rows
+            .first()
+            .map_or(Ok(String::new()), |row| column(row, "statements"))?;
+        self.session
+            .database
+            .batch_execute(&statements)
+            .await
+            .map_err(|error| Error::sink("analyze new tables", error))
+    }
+
     /// Evaluates every pair under every rule, and expires codes. Issues nothing.
     pub async fn evaluate(&mut self) -> Result<(), Error> {
         let standing = self.standing().await?;

@@ -73,6 +73,7 @@ async fn sweep(work: &Sweep, backoff: &mut Backoff) -> Result<(), Error> {
         if due {
             stage.working_since(Instant::now());
             let began = Instant::now();
+            sweeper.analyze_new_tables().await?;
             sweeper.evaluate().await?;
             histogram!(telemetry::SWEEP_SECONDS).record(began.elapsed());
         }

@@ -171,3 +171,17 @@ async fn one_instance_sweeps_until_its_connection_ends() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn tables_are_counted_before_their_first_evaluation() {
+    const UNCOUNTED: &str = "
+        select string_agg(relname, ' ' order by relname) from pg_class
+        where relnamespace = 'public'::regnamespace and relkind = 'r' and reltuples < 0";
+    let (shop, sweeper) = open("counted").await;
+    let before = text(&shop.database, UNCOUNTED).await;
+    assert!(before.contains("purchase_habit"), "{before}");
+    sweeper.analyze_new_tables().await.unwrap();
+    assert_eq!(text(&shop.database, UNCOUNTED).await, "");
+    // Nothing is left to do.
+    sweeper.analyze_new_tables().await.unwrap();
+}
