@@ -6,9 +6,8 @@ use nix::sys::signal::Signal;
 use tidewater::connection::{Connection, connect};
 
 use super::Scene;
-use crate::model::read_topic;
 use crate::support::load::Load;
-use crate::support::{Kafka, Postgres, Tidewater, kafka_brokers, until};
+use crate::support::{Kafka, Postgres, kafka_brokers, until};
 
 /// How long the replicator lets its source be silent.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -56,9 +55,6 @@ async fn kafka_may_be_killed_under_load() {
     let load = scene.load();
     let mut replicator = scene.replicate();
     replicator.streaming().await;
-    let topic = format!("{}.public.t", scene.prefix);
-    let mut reader = Tidewater::start(&["tail", &topic, "--from-beginning"], &scene.config);
-    until("a record to be read", async || !reader.output().is_empty()).await;
     for _ in 0..2 {
         flows(&load, 300).await;
         kafka.kill();
@@ -71,16 +67,6 @@ async fn kafka_may_be_killed_under_load() {
     assert!(replicator.is_running(), "{}", replicator.log());
     assert_eq!(replicator.terminate().code(), Some(0));
     scene.assert_exactly_once().await;
-    let records = read_topic(&scene.brokers, &topic).len();
-    until("every record to be read", async || {
-        assert!(reader.is_running(), "{}", reader.log());
-        reader.output().lines().count() >= records
-    })
-    .await;
-    assert!(reader.log().contains("kafka is disturbed"));
-    let reader = reader.terminate();
-    assert_eq!(reader.code(), Some(0), "{}", reader.log);
-    assert_eq!(reader.output.lines().count(), records);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
