@@ -1,7 +1,7 @@
 # Everything a newcomer needs. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test matrix soak acceptance many volume bench fuzz console fmt lint clean install
+.PHONY: help demo test matrix soak outages acceptance many volume bench fuzz console fmt lint clean install
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ matrix: install ## Pass the PostgreSQL-facing tests on every version; MAJORS="14
 soak: install ## Kill a snapshot of ROWS=20000000 rows ten times, and compare
 	TIDEWATER_TEST_SNAPSHOT_ROWS=$(or $(ROWS),20000000) scripts/with-servers \
 		cargo test --locked --release --test it -- --ignored --nocapture starts::soak
+
+outages: install ## Kill the broker twice under load; kafka itself may leave a transaction hanging (KAFKA-20734)
+	scripts/with-servers cargo test --locked --test it -- --ignored --nocapture faults::outages
 
 acceptance: install ## Load the whole shop for SECONDS=300 while it is verified, then kill each role ten times under load
 	TIDEWATER_TEST_ACCEPTANCE_SECONDS=$(or $(SECONDS),300) scripts/with-servers \

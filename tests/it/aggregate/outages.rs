@@ -1,7 +1,8 @@
 //! Sink and brokers go away and come back.
 
 use super::{Scene, Servers};
-use crate::support::{Kafka, Postgres, until};
+use crate::model::read_topic;
+use crate::support::{Kafka, Postgres, Tidewater, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sink_and_kafka_may_be_restarted_under_load() {
@@ -29,13 +30,29 @@ async fn sink_and_kafka_may_be_restarted_under_load() {
         flows(300).await;
         server.resume();
     }
+    let topic = scene.topic("orders");
+    let mut reader = Tidewater::start(&["tail", &topic, "--from-beginning"], &scene.config);
+    until("a record to be read", async || !reader.output().is_empty()).await;
     flows(300).await;
     kafka.kill();
     flows(300).await;
+    until("the reader to notice", async || {
+        reader.log().contains("kafka is disturbed")
+    })
+    .await;
     kafka.resume();
     flows(300).await;
     load.stop().await;
     scene.assert_right().await;
+    let records = read_topic(&scene.brokers, &topic).len();
+    until("every record to be read", async || {
+        assert!(reader.is_running(), "{}", reader.log());
+        reader.output().lines().count() >= records
+    })
+    .await;
+    let reader = reader.terminate();
+    assert_eq!(reader.code(), Some(0), "{}", reader.log);
+    assert_eq!(reader.output.lines().count(), records);
     assert!(consumer.is_running(), "{}", consumer.log());
     assert_eq!(consumer.terminate().code(), Some(0));
     assert_eq!(replicator.terminate().code(), Some(0));
