@@ -71,7 +71,10 @@ impl Drop for Lingering {
     fn drop(&mut self) {
         let body = self.body.take().filter(|body| !body.is_end_stream());
         if let Some(body) = body.filter(|_| self.lingers) {
-            #[allow(clippy::disallowed_methods)] // it ends with its connection, which is joined
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "it ends with its connection, which is joined"
+            )]
             tokio::spawn(tokio::time::timeout(LINGER, discard(body)));
         }
     }

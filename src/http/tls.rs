@@ -58,7 +58,7 @@ pub(super) fn server(
 ) -> Result<Arc<ServerConfig>, IdentityError> {
     let renewed = Renewed::read(identity, section)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    #[allow(clippy::expect_used)] // both versions are compiled in
+    #[expect(clippy::expect_used, reason = "both versions are compiled in")]
     let builder = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions of tls");

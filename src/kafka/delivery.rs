@@ -104,9 +104,11 @@ impl<R: Receipt> Deliverer<R> {
             .create_with_context(Context(Arc::clone(&quay)))
             .map_err(Error::Settings)?;
         let producer = Arc::new(producer);
-        let waves = (Arc::clone(&producer), Arc::clone(&quay));
         let thread = std::thread::Builder::new().name("deliverer".to_owned());
-        let thread = thread.spawn(move || send_waves(&waves.0, &waves.1, &topic));
+        let thread = thread.spawn({
+            let (producer, quay) = (Arc::clone(&producer), Arc::clone(&quay));
+            move || send_waves(&producer, &quay, &topic)
+        });
         Ok(Deliverer {
             producer,
             quay,

@@ -101,8 +101,8 @@ pub(super) async fn verify(pass: &mut Pass<'_>, model: &Model) -> Result<(), Err
     refusals(pass, refused).await
 }
 
-/// Compares `promotion_refusal`.
-pub(super) async fn verify_refusals(pass: &mut Pass<'_>, model: &Model) -> Result<(), Error> {
+/// Compares or mends `promotion_refusal` alone.
+pub(super) async fn only_refusals(pass: &mut Pass<'_>, model: &Model) -> Result<(), Error> {
     let codes = codes(pass.sink).await?;
     let (_, refused) = expected(&codes, model);
     refusals(pass, refused).await
@@ -135,9 +135,7 @@ pub(super) async fn mend(
         .query(LOCK, &[&carried, &ids])
         .await
         .map_err(repairing("locking codes"))?;
-    let codes = codes(pass.sink).await?;
-    let (_, refused) = expected(&codes, model);
-    refusals(pass, refused).await
+    only_refusals(pass, model).await
 }
 
 async fn codes(sink: &Client) -> Result<Vec<Code>, Error> {

@@ -81,7 +81,7 @@ pub(super) async fn look_again(
     };
     tables(&mut pass, &folded.model).await?;
     eligibility::verify(&mut pass, &folded.model).await?;
-    redemption::verify_refusals(&mut pass, &folded.model).await?;
+    redemption::only_refusals(&mut pass, &folded.model).await?;
     end(sink).await?;
     findings.join(again.finish());
     Ok((folded, differing))
