@@ -167,7 +167,7 @@ async fn what_the_receiver_refuses_is_parked_and_replayed() {
 #[tokio::test]
 async fn a_delivery_outlives_whoever_took_it() {
     let receiver = Receiver::start(Vec::new()).await;
-    let crash = "timeout = \"100ms\"\n[debug]\ncrash_at = \"webhook.answered\"\n";
+    let crash = "timeout = \"2s\"\n[debug]\ncrash_at = \"webhook.answered\"\n";
     let (mut feed, sink) = shop("taken", &receiver.config(crash)).await;
     let mut consumer = Tidewater::start(&["aggregate"], &feed.config);
     until("the crash", async || {
