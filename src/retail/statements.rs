@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, Row, Statement, Transaction};
@@ -77,12 +78,17 @@ impl Statements {
 pub(super) struct Session {
     pub(super) database: Database,
     statements: Statements,
+    planned_at: Instant,
 }
 
 /// Statements are short, and are taken for long ones where the planner cannot count: compiling one takes a
 /// second, and running it a hundredth of that. Nor is one worth another plan for its parameters, of which the
 /// planner only sees how many there are: keys are looked up, one by one, whatever they are.
 const SETTINGS: &str = "set jit = off; set plan_cache_mode = force_generic_plan";
+
+/// How long a plan is kept. One that was made for a table of a few rows reads all of it, or takes whichever index,
+/// and would go on so until the server looks at the table by itself, a minute or more later.
+const PLANS_KEPT: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Logs in.
@@ -97,6 +103,7 @@ impl Session {
         Ok(Session {
             database,
             statements: Statements::default(),
+            planned_at: Instant::now(),
         })
     }
 
@@ -126,6 +133,11 @@ impl Session {
 
     /// Begins a transaction; its statements are the connection's.
     pub(super) async fn begin(&mut self) -> Result<(Transaction<'_>, &Statements), Error> {
+        if self.planned_at.elapsed() > PLANS_KEPT {
+            let discarded = self.database.batch_execute("discard plans").await;
+            discarded.map_err(|error| Error::sink("discard old plans", error))?;
+            self.planned_at = Instant::now();
+        }
         let begun = self.database.transaction().await;
         let transaction = begun.map_err(|error| Error::sink("begin", error))?;
         Ok((transaction, &self.statements))
