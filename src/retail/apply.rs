@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::change::{Keyed, Table, Whole, WholeKind};
 use super::error::Error;
-use super::evaluation::Policy;
+use super::evaluation::{Decided, Policy};
 use super::fold::{Fold, Images, Keys, Streamed};
 use super::partition::{PartitionId, Topics};
 use super::recovery::Recovery;
@@ -196,7 +196,7 @@ impl Applier {
         // Before the decisions, which need to know how fresh the state is.
         work.write_applied_until(&topics, &batch.applied_until)
             .await?;
-        let issued = finish(&work, &touched, &unsettled, &policy, &steps).await?;
+        let decided = finish(&work, &touched, &unsettled, &policy, &steps).await?;
         let moved: Vec<_> = streamed
             .iter()
             .filter(|(id, position)| stood.get(id) != Some(position))
@@ -206,11 +206,16 @@ impl Applier {
         steps.at("aggregate.commit");
         work.commit().await?;
         steps.at("aggregate.committed");
-        if issued > 0 {
-            self.issued.notify_one();
-        }
         self.streamed = streamed;
         counter!(telemetry::RECORDS_REPEATED).increment(repeats);
+        if decided.issued > 0 {
+            self.issued.notify_one();
+        }
+        // Should it fail, the next attempt finds the batch applied, and the sweep what was missed.
+        let missed = self.sink().await?.issue_missed(&policy, &decided.born);
+        if missed.await? > 0 {
+            self.issued.notify_one();
+        }
         Ok(Outcome::Applied)
     }
 }
@@ -290,21 +295,21 @@ async fn whole(
 }
 
 /// Locks, then what must see other instances' commits: habits, redemptions, and the promotion rules, which
-/// ask what is redeemed. Says how many codes were issued.
+/// ask what is redeemed.
 async fn finish(
     work: &Work<'_>,
     touched: &Touched,
     unsettled: &Unsettled,
     policy: &Policy,
     steps: &Steps,
-) -> Result<usize, Error> {
+) -> Result<Decided, Error> {
     if !touched.is_empty() {
         work.lock_pairs(touched).await?;
         work.write_habits(touched).await?;
     }
     work.settle(policy, unsettled).await?;
     if touched.is_empty() {
-        return Ok(0);
+        return Ok(Decided::default());
     }
     steps.at("aggregate.decide");
     work.evaluation(policy).await?.decide(touched).await

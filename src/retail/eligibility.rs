@@ -6,6 +6,7 @@
 
 use super::error::Error;
 use super::evaluation::{Evaluation, RuleTuple};
+use super::statements::column;
 use super::touched::{Cause, Pair, Touched};
 use crate::event::Position;
 
@@ -167,8 +168,12 @@ const EVALUATE_TUPLES: &str = "
         select rule_id, customer_id, store_id, product_id, cause, cause_position, $7
         from eligible order by rule_id, customer_id, store_id, product_id
         on conflict (rule_id, customer_id, store_id, product_id) do nothing
+        returning rule_id, customer_id, store_id, product_id
     )
-    select rule_id, customer_id, store_id, product_id from eligible";
+    select e.rule_id, e.customer_id, e.store_id, e.product_id,
+           (e.rule_id, e.customer_id, e.store_id, e.product_id)
+               in (select rule_id, customer_id, store_id, product_id from born) as born
+    from eligible e";
 
 impl Evaluation<'_> {
     /// Evaluates every tuple of these pairs. Returns those that became eligible.
@@ -194,8 +199,11 @@ impl Evaluation<'_> {
         rows.iter().map(RuleTuple::of).collect()
     }
 
-    /// Evaluates these tuples. Returns those that are eligible now, whether they were before or not.
-    pub async fn evaluate_tuples(&self, tuples: &TupleCauses) -> Result<Vec<RuleTuple>, Error> {
+    /// Evaluates these tuples. Returns those that are eligible now, and whether they became so.
+    pub async fn evaluate_tuples(
+        &self,
+        tuples: &TupleCauses,
+    ) -> Result<Vec<(RuleTuple, bool)>, Error> {
         if tuples.customers.is_empty() {
             return Ok(Vec::new());
         }
@@ -227,6 +235,7 @@ impl Evaluation<'_> {
                 ],
             )
             .await?;
-        rows.iter().map(RuleTuple::of).collect()
+        let tuple = |row| Ok((RuleTuple::of(row)?, column(row, "born")?));
+        rows.iter().map(tuple).collect()
     }
 }

@@ -178,6 +178,15 @@ impl RuleTuple {
     }
 }
 
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// Codes issued.
+    pub issued: usize,
+    /// Tuples that became eligible.
+    pub born: Vec<RuleTuple>,
+}
+
 /// An evaluation under way. The row locks of every pair that it is asked about must be held.
 pub struct Evaluation<'a> {
     pub(super) transaction: &'a Transaction<'a>,
@@ -207,10 +216,10 @@ impl<'a> Evaluation<'a> {
         &self.standing
     }
 
-    /// Decides on everything that a batch touched; says how many codes were issued.
-    pub async fn decide(&self, touched: &Touched) -> Result<usize, Error> {
+    /// Decides on everything that a batch touched.
+    pub async fn decide(&self, touched: &Touched) -> Result<Decided, Error> {
         if touched.is_empty() || !self.standing.complete {
-            return Ok(0);
+            return Ok(Decided::default());
         }
         let pairs: Vec<Pair> = touched.pairs.keys().copied().collect();
         let flipped = self.write_conditions(&pairs).await?;
@@ -218,14 +227,22 @@ impl<'a> Evaluation<'a> {
             .iter()
             .filter_map(|pair| Some((*pair, *touched.pairs.get(pair)?)))
             .collect();
-        let mut tuples = self.evaluate_pairs(&caused.as_slice().into()).await?;
-        tuples.extend(self.evaluate_tuples(&TupleCauses::of(touched)).await?);
+        let mut born = self.evaluate_pairs(&caused.as_slice().into()).await?;
+        let of_tuples = self.evaluate_tuples(&TupleCauses::of(touched)).await?;
+        born.extend(
+            of_tuples
+                .iter()
+                .filter_map(|(tuple, born)| born.then_some(*tuple)),
+        );
+        let mut tuples = born.clone();
+        tuples.extend(of_tuples.into_iter().map(|(tuple, _)| tuple));
         tuples.sort_unstable();
         tuples.dedup();
-        match self.standing.state() {
-            State::Issuing => self.issue(&tuples, touched).await,
-            State::WarmingUp | State::Behind => Ok(0),
-        }
+        let issued = match self.standing.state() {
+            State::Issuing => self.issue(&tuples, touched).await?,
+            State::WarmingUp | State::Behind => 0,
+        };
+        Ok(Decided { issued, born })
     }
 
     /// Settles which orders redeem codes, and which are refused.

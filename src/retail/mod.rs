@@ -34,6 +34,7 @@ pub mod fold;
 mod group;
 mod habit;
 mod heartbeat;
+mod issue;
 pub mod mapped;
 mod migrate;
 pub mod money;

@@ -19,11 +19,12 @@ use tokio_postgres::Transaction;
 
 use super::eligibility::PairCauses;
 use super::error::Error;
-use super::evaluation::{Evaluation, Policy, RuleTuple, Standing, State};
+use super::evaluation::{Evaluation, Policy, Standing, State};
+use super::issue::issue_to;
 use super::promotion::redemption::settle;
 use super::statements::{Session, Statements, column, commit};
 use super::time::Timestamp;
-use super::touched::{Pair, Touched, Unsettled};
+use super::touched::{Pair, Unsettled};
 use crate::connection::Connection;
 use crate::telemetry;
 
@@ -211,16 +212,7 @@ impl Sweeper {
         if candidates.is_empty() {
             return Ok((0, 0));
         }
-        let pairs = lock_pairs(&transaction, statements, &candidates).await?;
-        let evaluation = Evaluation::begin(&transaction, statements, policy).await?;
-        if evaluation.standing().state() != State::Issuing {
-            return Ok((0, 0));
-        }
-        evaluation.write_conditions(&pairs).await?;
-        evaluation
-            .evaluate_pairs(&PairCauses::by_time(&pairs, &[]))
-            .await?;
-        let issued = evaluation.issue(&candidates, &Touched::default()).await?;
+        let issued = issue_to(&transaction, statements, policy, &candidates).await?;
         commit(transaction).await?;
         Ok((candidates.len(), issued))
     }
@@ -260,24 +252,4 @@ async fn missed_codes(
         .await?;
     let codes: Result<Vec<String>, Error> = rows.iter().map(|row| column(row, "code")).collect();
     Ok(Unsettled::codes(codes?))
-}
-
-/// Locks the pairs of these tuples, in key order.
-pub(super) async fn lock_pairs(
-    transaction: &Transaction<'_>,
-    statements: &Statements,
-    tuples: &[RuleTuple],
-) -> Result<Vec<Pair>, Error> {
-    const SQL: &str = "
-        select p.store_id, p.product_id
-        from (select distinct * from unnest($1::bigint[], $2::bigint[])) k (store_id, product_id)
-        join store_product p using (store_id, product_id)
-        order by p.store_id, p.product_id
-        for update of p";
-    let stores: Vec<i64> = tuples.iter().map(|tuple| tuple.pair.store_id).collect();
-    let products: Vec<i64> = tuples.iter().map(|tuple| tuple.pair.product_id).collect();
-    let rows = statements
-        .query(transaction, "lock pairs", SQL, &[&stores, &products])
-        .await?;
-    rows.iter().map(Pair::of).collect()
 }

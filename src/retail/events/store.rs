@@ -4,13 +4,11 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
-use super::super::eligibility::PairCauses;
 use super::super::error::Error;
-use super::super::evaluation::{Evaluation, Policy, RuleTuple, State};
+use super::super::evaluation::{Policy, RuleTuple};
+use super::super::issue::{issue_missed, issue_to};
 use super::super::statements::{Session, Statements, column, commit};
-use super::super::sweep::lock_pairs;
 use super::super::time::Timestamp;
-use super::super::touched::Touched;
 use super::record::ShopperEvent;
 use crate::connection::Connection;
 use crate::step::Steps;
@@ -50,21 +48,30 @@ impl Store {
     ) -> Result<Applied, Error> {
         let (transaction, statements) = self.0.begin().await?;
         let (mut applied, effective) = insert(&transaction, statements, policy, events).await?;
-        let tuples = eligible(&transaction, statements, &effective).await?;
-        if !tuples.is_empty() {
-            let pairs = lock_pairs(&transaction, statements, &tuples).await?;
-            let evaluation = Evaluation::begin(&transaction, statements, policy).await?;
-            if evaluation.standing().state() == State::Issuing {
-                let flipped = evaluation.write_conditions(&pairs).await?;
-                let causes = PairCauses::by_time(&flipped, &[]);
-                evaluation.evaluate_pairs(&causes).await?;
-                applied.issued = evaluation.issue(&tuples, &Touched::default()).await?;
-            }
-        }
+        let tuples = eligible(&transaction, statements, policy, &effective).await?;
+        applied.issued = issue_to(&transaction, statements, policy, &tuples).await?;
         steps.at("events.commit");
         commit(transaction).await?;
         steps.at("events.committed");
+        match self.look_again(&effective, &tuples, policy).await {
+            Ok(issued) => applied.issued += issued,
+            // The events are stored; the sweep finds what they make due.
+            Err(error) => tracing::debug!(%error, "codes of events are left to the sweep"),
+        }
         Ok(applied)
+    }
+
+    /// Issues to tuples that became eligible while the events were under way.
+    async fn look_again(
+        &mut self,
+        effective: &[Presence],
+        seen: &[RuleTuple],
+        policy: &Policy,
+    ) -> Result<usize, Error> {
+        let statements = self.0.statements();
+        let mut missed = eligible(&*self.0.database, statements, policy, effective).await?;
+        missed.retain(|tuple| !seen.contains(tuple));
+        issue_missed(&mut self.0, policy, &missed).await
     }
 
     /// Forgets events that nothing can come of any more.
@@ -150,27 +157,36 @@ fn presence(row: &Row) -> Result<Presence, Error> {
     })
 }
 
-/// The eligible tuples of intent rules that such events are about.
+/// The eligible tuples of intent rules that such events are about, but for those that have a code or had one within
+/// their cooldown: most have, and their pairs need not be locked.
 async fn eligible(
     client: &impl GenericClient,
     statements: &Statements,
+    policy: &Policy,
     presences: &[Presence],
 ) -> Result<Vec<RuleTuple>, Error> {
     const SQL: &str = "
+        with clock as materialized (select coalesce($4::timestamptz, clock_timestamp()) as at)
         select distinct e.rule_id, e.customer_id, e.store_id, e.product_id
         from unnest($1::bigint[], $2::bigint[], $3::bigint[])
             as s (customer_id, store_id, product_id)
         join promotion_eligibility e
             on e.customer_id = s.customer_id and e.store_id = s.store_id
            and (s.product_id is null or e.product_id = s.product_id)
-        join promotion_rule r on r.rule_id = e.rule_id and r.trigger = 'intent'";
+        join promotion_rule r on r.rule_id = e.rule_id and r.trigger = 'intent'
+        where not exists (
+            select from promotion p, clock
+            where p.rule_id = e.rule_id and p.customer_id = e.customer_id
+              and p.store_id = e.store_id and p.product_id = e.product_id
+              and (p.state in ('issued', 'dispatched') and p.valid_until >= clock.at
+                   or p.state <> 'withdrawn' and p.issued_at >= clock.at - r.cooldown))";
     if presences.is_empty() {
         return Ok(Vec::new());
     }
     let customers: Vec<_> = presences.iter().map(|one| one.customer_id).collect();
     let stores: Vec<_> = presences.iter().map(|one| one.store_id).collect();
     let products: Vec<_> = presences.iter().map(|one| one.product_id).collect();
-    let parameters: [&(dyn ToSql + Sync); 3] = [&customers, &stores, &products];
+    let parameters: [&(dyn ToSql + Sync); 4] = [&customers, &stores, &products, &policy.at];
     let rows = statements
         .query(client, "find tuples of events", SQL, &parameters)
         .await?;

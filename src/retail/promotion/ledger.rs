@@ -176,7 +176,7 @@ impl Evaluation<'_> {
     /// of them eligible just now.
     pub async fn issue(&self, tuples: &[RuleTuple], touched: &Touched) -> Result<usize, Error> {
         // Most tuples wait for their cooldown: the lock is not taken for them.
-        if tuples.is_empty() || self.candidates(tuples, 1).await?.is_empty() {
+        if tuples.is_empty() || !self.any_may_have_one(tuples).await? {
             return Ok(0);
         }
         lock_limits(self.transaction, self.statements).await?;
@@ -220,6 +220,14 @@ impl Evaluation<'_> {
             .those_who_may("find who may have a code", SQL, Arm::Stream, most, &[])
             .await?;
         rows.iter().map(RuleTuple::of).collect()
+    }
+
+    /// Whether any of these tuples may have a code.
+    pub(in super::super) async fn any_may_have_one(
+        &self,
+        tuples: &[RuleTuple],
+    ) -> Result<bool, Error> {
+        Ok(!self.candidates(tuples, 1).await?.is_empty())
     }
 
     async fn candidates(&self, tuples: &[RuleTuple], most: i64) -> Result<Vec<Candidate>, Error> {

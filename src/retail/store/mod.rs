@@ -14,7 +14,8 @@ use tokio_postgres::{Row, Transaction};
 
 use super::arm;
 use super::error::Error;
-use super::evaluation::{Evaluation, Policy};
+use super::evaluation::{Evaluation, Policy, RuleTuple};
+use super::issue::issue_missed;
 use super::promotion::redemption;
 use super::statements::{Session, Statements, column, commit};
 use super::touched::Unsettled;
@@ -49,6 +50,15 @@ impl Sink {
     /// Notes from when on the arms have these shares.
     pub(super) async fn note_arms(&self, arms: Arms) -> Result<(), Error> {
         arm::note(&*self.0.database, self.0.statements(), arms).await
+    }
+
+    /// Issues the codes that a committed transaction missed; says how many.
+    pub(super) async fn issue_missed(
+        &mut self,
+        policy: &Policy,
+        tuples: &[RuleTuple],
+    ) -> Result<usize, Error> {
+        issue_missed(&mut self.0, policy, tuples).await
     }
 
     /// Begins a transaction.

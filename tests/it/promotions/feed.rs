@@ -178,12 +178,19 @@ impl Feed {
 
     /// A record of the events topic.
     pub(super) fn event(&mut self, value: &str) {
+        self.events(&[value.to_owned()]);
+    }
+
+    /// Records of the events topic that are written at once.
+    pub(super) fn events(&mut self, values: &[String]) {
         let topic = topics::events(&self.prefix);
-        let record = BaseRecord::to(&topic).partition(0).key("7").payload(value);
-        self.producer
-            .send(record)
-            .map_err(|(error, _)| error)
-            .unwrap();
+        for value in values {
+            let record = BaseRecord::to(&topic).partition(0).key("7").payload(value);
+            self.producer
+                .send(record)
+                .map_err(|(error, _)| error)
+                .unwrap();
+        }
         self.flush();
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidewater::connection::Database;
+use tidewater::connection::{Database, connect};
 use tidewater::kafka::topics;
 
 use super::feed::{Feed, hours_ago, now_us};
@@ -122,7 +122,7 @@ async fn an_event_about_the_store_makes_the_first_tuple_due_and_no_other() {
     .await;
     assert_eq!(count(&sink, "select count(*) from promotion").await, 1);
     feed.event(&event(2, None).to_string());
-    until("the second code", async || {
+    until("both codes", async || {
         feed.heartbeat(0);
         count(&sink, DISPATCHED).await == 2
     })
@@ -145,6 +145,94 @@ async fn an_event_waits_for_what_makes_its_tuple_eligible() {
         count(&sink, DISPATCHED).await == 1
     })
     .await;
+    assert_eq!(consumer.terminate().code(), Some(0));
+}
+
+/// Keeps the sweep from issuing.
+const NO_SWEEP: &str = "select from sink_identity for update";
+
+/// Another session of the sink, in a transaction that has a lock.
+async fn holding(feed: &Feed, lock: &str) -> Database {
+    let session = connect(&feed.settings.sink.as_ref().unwrap().connection);
+    let session = session.await.unwrap();
+    session
+        .batch_execute(&format!("begin; {lock}"))
+        .await
+        .unwrap();
+    session
+}
+
+/// Waits until a statement that contains this text waits for a lock.
+async fn blocked(sink: &Database, text: &str) {
+    let sql = format!(
+        "select count(*) from pg_stat_activity
+         where datname = current_database() and wait_event_type = 'Lock' and query like '%{text}%'"
+    );
+    until(text, async || count(sink, &sql).await == 1).await;
+}
+
+fn make_eligible(feed: &mut Feed, product: i64) {
+    feed.order("c", product * 10, [7, 1, product], 48);
+    feed.order("c", product * 10 + 1, [7, 1, product], 480);
+    feed.level("c", 1, product, 200);
+    feed.flush();
+}
+
+#[tokio::test]
+async fn an_event_that_overlaps_with_what_makes_its_tuple_eligible_needs_no_sweep() {
+    let (mut feed, sink) = shop("overlap", "").await;
+    let consumer = Tidewater::start(&["aggregate"], &feed.config);
+    ready(&mut feed, &sink, &consumer).await;
+    let no_sweep = holding(&feed, NO_SWEEP).await;
+    let pair = "select from store_product where product_id = 2 for update";
+    let blocker = holding(&feed, pair).await;
+    // One batch, which waits for the pair of product 2 when it has found nothing about product 3.
+    feed.events(&[event(1, Some(2)), event(2, Some(3))].map(|event| event.to_string()));
+    blocked(&sink, "for update of p").await;
+    make_eligible(&mut feed, 3);
+    until("the tuple", async || {
+        feed.heartbeat(0);
+        count(&sink, "select count(*) from promotion_eligibility").await == 2
+    })
+    .await;
+    assert_eq!(count(&sink, EVENTS).await, 0);
+    blocker.batch_execute("rollback").await.unwrap();
+    until("both codes", async || {
+        feed.heartbeat(0);
+        count(&sink, DISPATCHED).await == 2
+    })
+    .await;
+    drop(no_sweep);
+    assert_eq!(consumer.terminate().code(), Some(0));
+}
+
+#[tokio::test]
+async fn what_makes_a_tuple_eligible_while_its_event_is_stored_needs_no_sweep() {
+    // So that what is sent at once is one batch.
+    let (mut feed, sink) = shop("overlapped", "batch_linger = \"500ms\"").await;
+    let consumer = Tidewater::start(&["aggregate"], &feed.config);
+    ready(&mut feed, &sink, &consumer).await;
+    feed.event(&event(1, Some(3)).to_string());
+    until("the event", async || count(&sink, EVENTS).await == 1).await;
+    let no_sweep = holding(&feed, NO_SWEEP).await;
+    let blocker = holding(&feed, "lock table promotion_outbox in share mode").await;
+    // A code of product 3 is due, and cannot be written yet; of product 4 none is.
+    make_eligible(&mut feed, 3);
+    make_eligible(&mut feed, 4);
+    blocked(&sink, "with new as materialized").await;
+    // The one after it tells that nothing is asked about the event of product 4 any more.
+    for (id, product) in [(2, 4), (3, 9)] {
+        feed.event(&event(id, Some(product)).to_string());
+        let stored = i64::from(id);
+        until("the event", async || count(&sink, EVENTS).await == stored).await;
+    }
+    blocker.batch_execute("rollback").await.unwrap();
+    until("both codes", async || {
+        feed.heartbeat(0);
+        count(&sink, DISPATCHED).await == 2
+    })
+    .await;
+    drop(no_sweep);
     assert_eq!(consumer.terminate().code(), Some(0));
 }
 
