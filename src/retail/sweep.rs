@@ -14,8 +14,11 @@
 
 mod task;
 
+use std::time::{Duration, Instant};
+
 use metrics::{counter, gauge};
 use tokio_postgres::Transaction;
+use tokio_postgres::types::ToSql;
 
 use super::eligibility::PairCauses;
 use super::error::Error;
@@ -32,8 +35,14 @@ pub(super) use task::Sweep;
 
 /// Key of the lock that the sweeping instance holds.
 const SWEEP_LOCK: i64 = 0x7469_6465_7377_6570;
-/// Pairs of one transaction: few enough that batches do not wait long for their locks.
-const PAIRS_MAX: i64 = 1_000;
+/// How long a transaction holds its pairs' locks, about: batches wait for them. How many pairs that allows depends on
+/// their habits, of which there may be none or thousands.
+const LOCKED_FOR: Duration = Duration::from_millis(100);
+/// Pairs of one transaction, at least and at most.
+const PAIRS_MIN: i64 = 16;
+const PAIRS_MAX: i64 = 10_000;
+/// For so long a sweep rests after each transaction as long as that took: batches and events go before.
+const AT_EASE: Duration = Duration::from_secs(20);
 /// Candidates of one issuing transaction.
 const CANDIDATES_MAX: i64 = 1_000;
 
@@ -43,6 +52,8 @@ pub struct Sweeper {
     session: Session,
     policy: Policy,
     rules: Option<Vec<RuleText>>,
+    /// Pairs of the next transaction.
+    pairs: i64,
 }
 
 /// A rule as it was at the last sweep, to notice an edit.
@@ -55,6 +66,7 @@ impl Sweeper {
             session: Session::connect(connection).await?,
             policy,
             rules: None,
+            pairs: PAIRS_MIN,
         })
     }
 
@@ -113,8 +125,17 @@ impl Sweeper {
             store_id: i64::MIN,
             product_id: i64::MIN,
         };
-        while let Some(last) = self.evaluate_chunk(after, &edited).await? {
+        let began = Instant::now();
+        loop {
+            let chunk_began = Instant::now();
+            let Some(last) = self.evaluate_chunk(after, &edited).await? else {
+                break;
+            };
             after = last;
+            // Codes wait for the first one.
+            if standing.evaluated_at.is_some() && began.elapsed() < AT_EASE {
+                tokio::time::sleep(chunk_began.elapsed()).await;
+            }
         }
         self.finish(standing.at).await
     }
@@ -128,14 +149,12 @@ impl Sweeper {
             for update";
         let policy = &self.policy;
         let (transaction, statements) = self.session.begin().await?;
+        let parameters: [&(dyn ToSql + Sync); 3] =
+            [&after.store_id, &after.product_id, &self.pairs];
         let rows = statements
-            .query(
-                &transaction,
-                "lock pairs",
-                LOCK,
-                &[&after.store_id, &after.product_id, &PAIRS_MAX],
-            )
+            .query(&transaction, "lock pairs", LOCK, &parameters)
             .await?;
+        let locked_at = Instant::now();
         let pairs: Vec<Pair> = rows.iter().map(Pair::of).collect::<Result<_, Error>>()?;
         let evaluation = Evaluation::begin(&transaction, statements, policy).await?;
         // A rebuild may have begun meanwhile.
@@ -145,6 +164,7 @@ impl Sweeper {
             evaluation.evaluate_pairs(&causes).await?;
         }
         commit(transaction).await?;
+        self.pairs = pairs_within(LOCKED_FOR, self.pairs, locked_at.elapsed());
         Ok(pairs.last().copied())
     }
 
@@ -236,6 +256,18 @@ impl Sweeper {
     }
 }
 
+/// How many pairs to take next when so many took that time.
+fn pairs_within(limit: Duration, pairs: i64, took: Duration) -> i64 {
+    let next = if took > limit {
+        pairs / 2
+    } else if took < limit / 2 {
+        pairs * 2
+    } else {
+        pairs
+    };
+    next.clamp(PAIRS_MIN, PAIRS_MAX)
+}
+
 /// Codes that an order was refused for as unknown while they were being issued: neither transaction could
 /// see the other.
 async fn missed_codes(
@@ -252,4 +284,25 @@ async fn missed_codes(
         .await?;
     let codes: Result<Vec<String>, Error> = rows.iter().map(|row| column(row, "code")).collect();
     Ok(Unsettled::codes(codes?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_takes_as_many_pairs_as_its_time_allows() {
+        let after = |pairs, milliseconds| {
+            pairs_within(
+                Duration::from_millis(100),
+                pairs,
+                Duration::from_millis(milliseconds),
+            )
+        };
+        assert_eq!(after(200, 20), 400);
+        assert_eq!(after(200, 70), 200);
+        assert_eq!(after(200, 300), 100);
+        assert_eq!(after(PAIRS_MIN, 3_000), PAIRS_MIN);
+        assert_eq!(after(PAIRS_MAX, 1), PAIRS_MAX);
+    }
 }
