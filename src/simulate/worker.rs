@@ -141,9 +141,7 @@ impl Worker {
             }
             let batch = self.gather(&mut session.plan, &mut pending, start.elapsed_us());
             self.next_order_id = session.plan.next_order_id();
-            let Session {
-                database, writer, ..
-            } = &mut session;
+            let (writer, database) = (&session.writer, &session.database);
             writer.write(database, &batch, start.unix_us).await?;
             // The collector outlives the workers.
             let done = Done::of(batch, start.elapsed_us());

@@ -1,7 +1,10 @@
-//! A batch becomes a transaction: one statement for each set of rows.
+//! A batch becomes a transaction: one statement for each set of rows, all of them sent at once.
 
+use std::pin::Pin;
+
+use futures_util::future::join_all;
+use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Statement, Transaction};
 
 use super::Error;
 use super::batch::Batch;
@@ -55,6 +58,10 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) async fn prepare(database: &Database) -> Result<Writer, Error> {
+        // Rows are looked up by their keys, however many there are: planning that anew costs as much as doing it.
+        let planned_once = database.batch_execute("set plan_cache_mode = force_generic_plan");
+        let planned_once = planned_once.await;
+        planned_once.map_err(|error| Error::statement("set up the session", error))?;
         let prepare = async |sql| {
             let prepared = database.prepare(sql).await;
             prepared.map_err(|error| Error::statement("prepare the shop's statements", error))
@@ -71,55 +78,68 @@ impl Writer {
     }
 
     /// Writes a batch in one transaction. `started_us`: the start in microseconds since 1970.
+    ///
+    /// No statement waits for the answer to the one before: the round trips would be half of the work, at the
+    /// server too. Of a statement that fails the error comes back, the server passes over those behind it, and
+    /// its answer to the commit is a rollback.
     pub(super) async fn write(
         &self,
-        database: &mut Database,
+        database: &Database,
         batch: &Batch,
         started_us: i64,
     ) -> Result<(), Error> {
-        let transaction = database.transaction().await;
-        let transaction = transaction.map_err(|error| Error::statement("begin", error))?;
         let on = Open {
-            transaction: &transaction,
+            database,
             writer: self,
         };
+        let mut statements: Vec<Sent<'_>> = vec![Box::pin(on.control("begin"))];
         // Orders before their steps, so that one may be placed and paid in the same batch.
         if !batch.orders.is_empty() {
-            on.insert_orders(&batch.orders, started_us).await?;
+            statements.push(Box::pin(on.insert_orders(&batch.orders, started_us)));
         }
         for steps in batch.steps.iter() {
-            on.update_orders(steps).await?;
+            statements.push(Box::pin(on.update_orders(steps)));
         }
         for moves in batch.stock.iter() {
-            on.move_stock(moves).await?;
+            statements.push(Box::pin(on.move_stock(moves)));
         }
         for changes in batch.customers.iter() {
-            on.update_customers(changes).await?;
+            statements.push(Box::pin(on.update_customers(changes)));
         }
         if let Some(operation) = &batch.alone {
-            on.single(operation).await?;
+            statements.push(Box::pin(on.single(operation)));
         }
-        let committed = transaction.commit().await;
-        committed.map_err(|error| Error::statement("commit", error))
+        statements.push(Box::pin(on.control("commit")));
+        // Each is sent when it is first asked for its answer, and they are asked in their order.
+        join_all(statements).await.into_iter().collect()
     }
 }
 
+/// A statement on its way.
+type Sent<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
 /// A transaction that is open.
 struct Open<'a> {
-    transaction: &'a Transaction<'a>,
+    database: &'a Database,
     writer: &'a Writer,
 }
 
 type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 impl Open<'_> {
+    /// Begins or ends it.
+    async fn control(&self, statement: &'static str) -> Result<(), Error> {
+        let executed = self.database.batch_execute(statement).await;
+        executed.map_err(|error| Error::statement(statement, error))
+    }
+
     async fn execute(
         &self,
         doing: &'static str,
         statement: &Statement,
         values: Values<'_>,
     ) -> Result<(), Error> {
-        let executed = self.transaction.execute(statement, values).await;
+        let executed = self.database.execute(statement, values).await;
         executed
             .map(drop)
             .map_err(|error| Error::statement(doing, error))
