@@ -37,13 +37,22 @@ const INTENT: &str = "
     insert into promotion_rule (name, trigger, cooldown, codes_max, rest_after_order, daily_limit, valid_for)
     values ('intent', 'intent', '1 hour', 1000, '0', 1000000, '1 hour')";
 
-/// How much happens.
+/// How much happens, in how large a shop.
 #[derive(Clone, Copy, Debug)]
 struct Load {
     changes: u64,
     events: u64,
     seconds: u64,
+    shop: Size,
 }
+
+/// Stores, products of each, customers.
+type Size = [u64; 3];
+
+/// Few pairs, each of which changes more than once a second.
+const SMALL: Size = [4, 100, 2_000];
+/// Ten thousand pairs, as in the benchmark of the consumer.
+const LARGE: Size = [20, 500, 20_000];
 
 impl Load {
     /// The long one for `make acceptance`, with its seconds if they are named.
@@ -58,11 +67,12 @@ impl Load {
     }
 }
 
-const fn load(changes: u64, events: u64, seconds: u64) -> Load {
+const fn load([changes, events, seconds]: [u64; 3], shop: Size) -> Load {
     Load {
         changes,
         events,
         seconds,
+        shop,
     }
 }
 
@@ -77,7 +87,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn open(name: &str) -> Scene {
+    async fn open(name: &str, shop: Size) -> Scene {
         let name = unique(name);
         let create = format!("create database {name}");
         login(&postgres_url())
@@ -97,8 +107,17 @@ impl Scene {
              [gateway]\nlisten = \"{gateway}\"\nevents_per_second = 100000\nevents_burst = 100000\n",
             kafka_brokers()
         );
-        let size = ["--stores", "4", "--products", "100", "--customers", "2000"];
-        let fill = [&["simulate", "--setup-only"][..], &size].concat();
+        let [stores, products, customers] = shop.map(|number| number.to_string());
+        let fill = [
+            "simulate",
+            "--setup-only",
+            "--stores",
+            &stores,
+            "--products",
+            &products,
+            "--customers",
+            &customers,
+        ];
         Tidewater::run(&fill, &config).expect(ExitCode::Success);
         Tidewater::run(&["migrate"], &config).expect(ExitCode::Success);
         let sink = login(&sink).await;
@@ -121,6 +140,9 @@ impl Scene {
         let arguments = [
             "simulate",
             "--json",
+            // The fewer, the more changes share a transaction, and the more of two processors is left.
+            "--connections",
+            "2",
             "--rate",
             &changes,
             "--shoppers",
@@ -271,8 +293,8 @@ fn within(metrics: &str, name: &str, share: f64) -> String {
 /// First the load alone, by which times are told; then the same while `verify` compares again and again, online.
 #[tokio::test]
 async fn a_busy_shop_stays_fresh_and_verify_finds_no_difference() {
-    let load = Load::of(load(500, 100, 25), load(2_000, 500, 300));
-    let scene = Scene::open("busy").await;
+    let load = Load::of(load([500, 100, 25], SMALL), load([2_000, 500, 300], LARGE));
+    let scene = Scene::open("busy", load.shop).await;
     let process = Tidewater::start(&["run"], &scene.config);
     until_within(PATIENCE, "the first evaluation", async || {
         scene.number(EVALUATED).await == 1
@@ -311,8 +333,8 @@ async fn a_busy_shop_stays_fresh_and_verify_finds_no_difference() {
 /// Every role is killed in turn at random moments, and goes on where it was.
 #[tokio::test]
 async fn whoever_is_killed_loses_nothing() {
-    let load = Load::of(load(200, 50, 45), load(500, 100, 300));
-    let scene = Scene::open("killed").await;
+    let load = Load::of(load([200, 50, 45], SMALL), load([500, 100, 300], LARGE));
+    let scene = Scene::open("killed", load.shop).await;
     let roles = ["replicate", "aggregate", "gateway"];
     let start = |role: &str| Tidewater::start(&[role], &scene.config);
     let mut processes: Vec<Tidewater> = roles.iter().map(|role| start(role)).collect();
