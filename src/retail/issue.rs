@@ -17,12 +17,22 @@ use super::evaluation::{Evaluation, Policy, RuleTuple, State};
 use super::statements::{Session, Statements, commit};
 use super::touched::{Pair, Touched};
 
+/// Which of the tuples' pairs are evaluated whole, beside their stock side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evaluated {
+    /// Those whose stock side flipped: what turns with the clock alone the next sweep sees.
+    Flipped,
+    /// All: a minute may have begun since they were.
+    All,
+}
+
 /// Issues codes to those of these tuples that may have one; says how many.
 pub(super) async fn issue_to(
     transaction: &Transaction<'_>,
     statements: &Statements,
     policy: &Policy,
     tuples: &[RuleTuple],
+    evaluated: Evaluated,
 ) -> Result<usize, Error> {
     if tuples.is_empty() {
         return Ok(0);
@@ -33,7 +43,11 @@ pub(super) async fn issue_to(
         return Ok(0);
     }
     let flipped = evaluation.write_conditions(&pairs).await?;
-    let causes = PairCauses::by_time(&flipped, &[]);
+    let pairs = match evaluated {
+        Evaluated::Flipped => flipped,
+        Evaluated::All => pairs,
+    };
+    let causes = PairCauses::by_time(&pairs, &[]);
     evaluation.evaluate_pairs(&causes).await?;
     evaluation.issue(tuples, &Touched::default()).await
 }
@@ -54,7 +68,7 @@ pub(super) async fn issue_missed(
     if state != State::Issuing || !evaluation.any_may_have_one(tuples).await? {
         return Ok(0);
     }
-    let issued = issue_to(&transaction, statements, policy, tuples).await?;
+    let issued = issue_to(&transaction, statements, policy, tuples, Evaluated::Flipped).await?;
     commit(transaction).await?;
     Ok(issued)
 }

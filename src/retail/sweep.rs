@@ -23,7 +23,7 @@ use tokio_postgres::types::ToSql;
 use super::eligibility::PairCauses;
 use super::error::Error;
 use super::evaluation::{Evaluation, Policy, Standing, State};
-use super::issue::issue_to;
+use super::issue::{Evaluated, issue_to};
 use super::promotion::redemption::settle;
 use super::statements::{Session, Statements, column, commit};
 use super::time::Timestamp;
@@ -232,7 +232,14 @@ impl Sweeper {
         if candidates.is_empty() {
             return Ok((0, 0));
         }
-        let issued = issue_to(&transaction, statements, policy, &candidates).await?;
+        let issued = issue_to(
+            &transaction,
+            statements,
+            policy,
+            &candidates,
+            Evaluated::All,
+        )
+        .await?;
         commit(transaction).await?;
         Ok((candidates.len(), issued))
     }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::super::error::Error;
 use super::super::evaluation::{Policy, RuleTuple};
-use super::super::issue::{issue_missed, issue_to};
+use super::super::issue::{Evaluated, issue_missed, issue_to};
 use super::super::statements::{Session, Statements, column, commit};
 use super::super::time::Timestamp;
 use super::record::ShopperEvent;
@@ -49,7 +49,14 @@ impl Store {
         let (transaction, statements) = self.0.begin().await?;
         let (mut applied, effective) = insert(&transaction, statements, policy, events).await?;
         let tuples = eligible(&transaction, statements, policy, &effective).await?;
-        applied.issued = issue_to(&transaction, statements, policy, &tuples).await?;
+        applied.issued = issue_to(
+            &transaction,
+            statements,
+            policy,
+            &tuples,
+            Evaluated::Flipped,
+        )
+        .await?;
         steps.at("events.commit");
         commit(transaction).await?;
         steps.at("events.committed");
