@@ -167,8 +167,10 @@ impl Reader {
                 Ok(Polled::End(partition))
             }
             Some(Err(error)) if passes(&error) => {
-                tracing::warn!(%error, topic, "kafka is disturbed; the client goes on by itself");
-                self.disturbance = Some(error);
+                // The client says so every two seconds.
+                if self.disturbance.replace(error.clone()).is_none() {
+                    tracing::warn!(%error, topic, "kafka is disturbed; the client goes on by itself");
+                }
                 Ok(Polled::Nothing)
             }
             Some(Err(source)) => Err(Error::Read {
