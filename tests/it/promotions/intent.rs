@@ -122,7 +122,7 @@ async fn an_event_about_the_store_makes_the_first_tuple_due_and_no_other() {
     .await;
     assert_eq!(count(&sink, "select count(*) from promotion").await, 1);
     feed.event(&event(2, None).to_string());
-    until("both codes", async || {
+    until("the second code", async || {
         feed.heartbeat(0);
         count(&sink, DISPATCHED).await == 2
     })
@@ -171,6 +171,16 @@ async fn blocked(sink: &Database, text: &str) {
     until(text, async || count(sink, &sql).await == 1).await;
 }
 
+/// Gives up what held the codes, and waits for them.
+async fn both_codes_without(blocker: Database, feed: &mut Feed, sink: &Database) {
+    blocker.batch_execute("rollback").await.unwrap();
+    until("both codes", async || {
+        feed.heartbeat(0);
+        count(sink, DISPATCHED).await == 2
+    })
+    .await;
+}
+
 fn make_eligible(feed: &mut Feed, product: i64) {
     feed.order("c", product * 10, [7, 1, product], 48);
     feed.order("c", product * 10 + 1, [7, 1, product], 480);
@@ -196,12 +206,7 @@ async fn an_event_that_overlaps_with_what_makes_its_tuple_eligible_needs_no_swee
     })
     .await;
     assert_eq!(count(&sink, EVENTS).await, 0);
-    blocker.batch_execute("rollback").await.unwrap();
-    until("both codes", async || {
-        feed.heartbeat(0);
-        count(&sink, DISPATCHED).await == 2
-    })
-    .await;
+    both_codes_without(blocker, &mut feed, &sink).await;
     drop(no_sweep);
     assert_eq!(consumer.terminate().code(), Some(0));
 }
@@ -226,12 +231,7 @@ async fn what_makes_a_tuple_eligible_while_its_event_is_stored_needs_no_sweep() 
         let stored = i64::from(id);
         until("the event", async || count(&sink, EVENTS).await == stored).await;
     }
-    blocker.batch_execute("rollback").await.unwrap();
-    until("both codes", async || {
-        feed.heartbeat(0);
-        count(&sink, DISPATCHED).await == 2
-    })
-    .await;
+    both_codes_without(blocker, &mut feed, &sink).await;
     drop(no_sweep);
     assert_eq!(consumer.terminate().code(), Some(0));
 }
